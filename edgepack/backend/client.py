@@ -1,0 +1,205 @@
+"""Parent side of the TensorFlow child: start, ask, watch, bury."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from edgepack import errors
+from edgepack.records import Json
+
+DEFAULT_TIMEOUT_S = 6 * 3600.0
+TENSORFLOW_PACKAGES = ("tensorflow", "tf_keras")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """One progress report of a running operation.
+
+    Attributes:
+      text: what is being done, such as "epoch 2/5 loss 0.113".
+      fraction: 0 … 1 of the operation, None where unknown.
+    """
+
+    text: str
+    fraction: float | None
+
+
+class Backend:
+    """A TensorFlow child process, started on first use.
+
+    Args:
+      log: file that receives everything TensorFlow prints; its tail is shown when the child crashes.
+      memory_bytes: address-space limit of the child, None for no limit.
+      trust_code: whether the recipe's own Python (custom layers, providers) may be imported in the child.
+      custom: "module:Class" of the user's own layers, imported only with `trust_code`.
+      import_paths: directories prepended to sys.path for user code.
+      on_progress: called with each `Progress`.
+
+    Example:
+      >>> with Backend(log=Path("/tmp/tensorflow.log")) as backend:           # doctest: +SKIP
+      ...     backend.call("versions")["tensorflow"]
+      '2.19.1'
+    """
+
+    def __init__(
+        self,
+        *,
+        log: Path,
+        memory_bytes: int | None = None,
+        trust_code: bool = False,
+        custom: Sequence[str] = (),
+        import_paths: Sequence[Path] = (),
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> None:
+        self._log = log
+        self._settings: dict[str, Json] = {
+            "memory_bytes": memory_bytes,
+            "trust_code": trust_code,
+            "custom": list(custom),
+            "import_paths": [str(path) for path in import_paths],
+        }
+        self._on_progress = on_progress
+        self._child: subprocess.Popen[bytes] | None = None
+        self._replies = b""
+        self.starts = 0
+        """How many children were started: more than one means that one died."""
+
+    def __enter__(self) -> Backend:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Starts the child now, so that it imports TensorFlow while the parent does something else."""
+        if self._child is not None and self._child.poll() is None:
+            return
+        missing = [name for name in TENSORFLOW_PACKAGES if importlib.util.find_spec(name) is None]
+        if missing:
+            raise errors.MissingDependencyError(
+                f"{', '.join(missing)} not installed in {sys.prefix}: building needs it; "
+                'install with: pip install "edgepack[build]"'
+            )
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        with self._log.open("ab") as log:
+            self._child = subprocess.Popen(
+                [sys.executable, "-m", "edgepack.backend", json.dumps(self._settings)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C reaches the parent, which then ends the child
+            )
+        self._replies = b""
+        self.starts += 1
+
+    def call(self, operation: str, *, timeout_s: float = DEFAULT_TIMEOUT_S, **arguments: Json) -> dict[str, Any]:
+        """Runs one operation of `operations.OPERATIONS` and returns its JSON result.
+
+        Raises:
+          EdgepackError: the class that the operation itself raised.
+          ChildCrashError: the child died of a signal, was killed for memory, or ran past `timeout_s`.
+        """
+        self.start()
+        assert self._child is not None and self._child.stdin is not None
+        try:
+            self._child.stdin.write(json.dumps({"operation": operation, "arguments": arguments}).encode() + b"\n")
+            self._child.stdin.flush()
+        except BrokenPipeError:
+            raise self._crashed(operation) from None
+        deadline = time.monotonic() + timeout_s
+        while True:
+            reply = self._reply(operation, deadline)
+            if "progress" in reply:
+                if self._on_progress is not None:
+                    self._on_progress(Progress(text=reply["progress"]["text"], fraction=reply["progress"]["fraction"]))
+            elif "error" in reply:
+                raise _rebuilt_error(reply["error"])
+            else:
+                result: dict[str, Any] = reply["result"]
+                return result
+
+    def close(self) -> None:
+        """Ends the child, kindly first."""
+        child, self._child = self._child, None
+        if child is None:
+            return
+        if child.stdin is not None:
+            child.stdin.close()
+        try:
+            child.wait(timeout=0.2)
+        except subprocess.TimeoutExpired:
+            _kill_group(child)
+        if child.stdout is not None:
+            child.stdout.close()
+
+    def _reply(self, operation: str, deadline: float) -> dict[str, Any]:
+        assert self._child is not None and self._child.stdout is not None
+        while b"\n" not in self._replies:
+            with selectors.DefaultSelector() as selector:
+                selector.register(self._child.stdout, selectors.EVENT_READ)
+                ready = selector.select(timeout=max(0.0, deadline - time.monotonic()))
+            if not ready:
+                _kill_group(self._child)
+                self._child = None
+                raise errors.ChildCrashError(
+                    f"the TensorFlow process did not finish {operation!r} within its time limit and was ended"
+                )
+            chunk = os.read(self._child.stdout.fileno(), 1 << 16)
+            if not chunk:
+                raise self._crashed(operation)
+            self._replies += chunk
+        line, self._replies = self._replies.split(b"\n", 1)
+        parsed: dict[str, Any] = json.loads(line)
+        return parsed
+
+    def _crashed(self, operation: str) -> errors.ChildCrashError:
+        assert self._child is not None
+        child, self._child = self._child, None
+        code = child.wait()
+        for pipe in (child.stdin, child.stdout):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except BrokenPipeError:
+                    pass
+        if code < 0:
+            how = f"was ended by {signal.Signals(-code).name}"
+            if -code == signal.SIGKILL:
+                how += " (often the kernel's out-of-memory killer)"
+        else:
+            how = f"stopped with exit code {code}"
+        return errors.ChildCrashError(
+            f"the TensorFlow process {how} during {operation!r}; its last words are in {self._log}:\n{self._tail()}"
+        )
+
+    def _tail(self, lines: int = 5) -> str:
+        try:
+            text = self._log.read_bytes()[-8192:].decode(errors="replace")
+        except OSError:
+            return ""
+        return "\n".join("    " + line for line in text.splitlines()[-lines:])
+
+
+def _rebuilt_error(error: dict[str, str]) -> errors.EdgepackError:
+    kind = getattr(errors, error["kind"], errors.ChildCrashError)
+    return kind(error["message"])  # type: ignore[no-any-return]
+
+
+def _kill_group(child: subprocess.Popen[bytes]) -> None:
+    try:
+        os.killpg(child.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    child.wait()
