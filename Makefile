@@ -1,5 +1,53 @@
-PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.10 || command -v python3)
+# The two commands are `make demo` and `make test`; both set up $(VENV) first, once.
 VENV ?= .venv
 BIN := $(VENV)/bin
+# 3.11 is the newest Python that tflite-runtime has wheels for. A name on PATH may be a shim without a Python behind it.
+PYTHON ?= $(shell for p in python3.11 python3.10 python3.12 python3; do $$p -c 'import sys; sys.exit(not (3,10) <= sys.version_info[:2] <= (3,12))' 2>/dev/null && echo $$p && break; done)
+INSTALLED := $(VENV)/.installed
 
-.PHONY: help setup demo test check fmt lint types arch fast test-tf bench clean
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-fast test-slow check fmt lint types arch bench clean
+
+help:           ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+setup: $(INSTALLED)  ## make the virtual environment and install everything
+
+$(INSTALLED): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "edgepack needs Python 3.10, 3.11 or 3.12; none was found on PATH (set PYTHON=/path/to/python3.11)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[build,tflite-runtime,dev]"
+	@$(BIN)/python -c 'import sys; sys.version_info < (3, 12) or print("Python 3.12: tflite-runtime has no wheel for it and is absent; LiteRT is used")'
+	@touch $@
+
+demo: setup     ## the main job on real input: prune, cluster, factorize, int8, check, benchmark, pack
+	$(BIN)/edgepack build recipes/digits.toml --out dist
+
+test: setup     ## every test but the slow ones
+	$(BIN)/python -m pytest -m "not slow"
+
+test-fast: setup ## the tests that need no TensorFlow
+	$(BIN)/python -m pytest -m "not tensorflow and not slow"
+
+test-slow: setup ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+check: fmt lint types arch test-fast ## what every commit keeps green
+
+fmt: setup      ## formatting is as ruff would have it
+	$(BIN)/ruff format --check edgepack tests recipes
+
+lint: setup     ## no lint
+	$(BIN)/ruff check edgepack tests recipes
+
+types: setup    ## strict types
+	$(BIN)/mypy
+
+arch: setup     ## rooms import downwards only
+	$(BIN)/lint-imports
+
+bench: setup    ## the figures of the README
+	$(BIN)/python -m tests.benchmarks
+
+clean:          ## remove what was made here
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
