@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias, Union
+from typing import Literal, TypeAlias, Union
 
 Json: TypeAlias = Union[None, bool, int, float, str, list["Json"], dict[str, "Json"]]
 
@@ -85,6 +85,28 @@ class Invariant:
     wanted: float | str
     found: float | str | None
     holds: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """What a stage promises about one kernel of one layer, to be found again in the exported file.
+
+    Attributes:
+      layer: Keras name in the final candidate; a claim about a factor names the factor.
+      kind: "sparsity" (at least `wanted` of the weights are zero), "clusters" (at most `wanted` distinct values per
+        `per`), "rank" (the kernel has at most `wanted` output channels).
+      wanted: None where only the stage's own result can tell; `plan.settle` fills it in.
+      per: "channel" or "layer" for clusters, else "".
+      role: of the kernel, as `gate.facts.Kernel.role` has it.
+      stage: number of the ``[[stage]]`` that promises, from 1.
+    """
+
+    layer: str
+    kind: Literal["sparsity", "clusters", "rank"]
+    wanted: float | None
+    per: Literal["", "channel", "layer"] = ""
+    role: str = "kernel"
+    stage: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
