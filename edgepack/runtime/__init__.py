@@ -1,1 +1,21 @@
-"""."""
+"""The one door to TFLite interpreters, each in a child process of its own.
+
+A malformed .tflite can take its interpreter down with a signal; the parent only ever sees one of its own errors.
+The child is ``python -m edgepack.runtime``: one JSON request on standard input, one JSON line back.
+"""
+
+from edgepack.runtime.availability import DISTRIBUTIONS, Kernels, Runtime, available, require
+from edgepack.runtime.client import ask
+from edgepack.runtime.prediction import Prediction, predict, run_golden
+
+__all__ = [
+    "DISTRIBUTIONS",
+    "Kernels",
+    "Prediction",
+    "Runtime",
+    "ask",
+    "available",
+    "predict",
+    "require",
+    "run_golden",
+]

@@ -1,0 +1,58 @@
+"""Arrays by name in one file, the same bytes each time: .npz with fixed dates, written at once or not at all."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgepack import errors
+
+ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+MODE = 0o644 << 16
+
+
+def npz_bytes(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
+    """The .npz of `arrays`: members STORED in order of their names, no dates; `numpy.load` reads it."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name in sorted(arrays):
+            member = io.BytesIO()
+            np.lib.format.write_array(
+                member, np.ascontiguousarray(arrays[name]), version=(1, 0), allow_pickle=False
+            )
+            info = zipfile.ZipInfo(f"{name}.npy", ZIP_EPOCH)
+            info.external_attr = MODE
+            info.create_system = 3
+            archive.writestr(info, member.getvalue())
+    return buffer.getvalue()
+
+
+def save_npz(target: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Writes `arrays` so that `target` is absent, the old one, or complete.
+
+    Raises:
+      StorageError: no space, no permission.
+    """
+    content = npz_bytes(arrays)
+    temporary = None
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=".tmp-")
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        os.replace(temporary, target)
+        temporary = None
+    except OSError as error:
+        need = f" ({len(content):,} bytes needed)" if error.errno == errno.ENOSPC else ""
+        raise errors.StorageError(f"{target}: cannot be written: {error.strerror}{need}") from error
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)

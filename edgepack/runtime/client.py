@@ -1,0 +1,118 @@
+"""Parent side of an interpreter child: ask once, wait, explain what went wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from typing import IO, Any
+
+from edgepack import errors
+from edgepack.runtime.availability import require
+
+DEFAULT_TIMEOUT_S = 1800.0
+LAST_WORDS_LINES = 5
+
+
+def ask(
+    operation: str,
+    arguments: Mapping[str, Any],
+    *,
+    runtime: str = "litert",
+    timeout_s: float = DEFAULT_TIMEOUT_S,
+    memory_bytes: int | None = None,
+) -> dict[str, Any]:
+    """Runs one operation in a fresh interpreter child and returns its JSON result.
+
+    Args:
+      operation: a name of `operations.OPERATIONS`.
+      arguments: its keyword arguments, JSON; paths absolute (the child works in ``/``).
+      runtime: checked to be installed before a process is started.
+      timeout_s: wall time after which the child is killed.
+      memory_bytes: address-space limit of the child, None for no limit.
+
+    Raises:
+      EdgepackError: the class that the operation itself raised.
+      MissingDependencyError: the runtime is not installed or cannot be imported.
+      ChildCrashError: the child died of a signal, used up its memory, or ran past `timeout_s`.
+    """
+    require(runtime)
+    request = {
+        "operation": operation,
+        "runtime": runtime,
+        "arguments": dict(arguments),
+        "memory_bytes": memory_bytes,
+    }
+    with tempfile.TemporaryFile() as noise:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "edgepack.runtime"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=noise,
+            # Python puts the working directory first on sys.path: a json.py lying beside the model must not be imported.
+            cwd="/",
+            env=_environment(),
+            start_new_session=True,
+        )
+        try:
+            reply, _ = child.communicate(json.dumps(request).encode(), timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            raise errors.ChildCrashError(
+                f"{runtime}: {operation!r} did not finish within {timeout_s:g} s and was ended"
+            ) from None
+        finally:
+            _end(child)
+        return _result(reply, child.returncode, f"{runtime}: {operation!r}", _last_words(noise))
+
+
+def _environment() -> dict[str, str]:
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
+    paths = environment.get("PYTHONPATH")
+    if paths:  # may be relative, and the child works elsewhere
+        environment["PYTHONPATH"] = os.pathsep.join(os.path.abspath(path) for path in paths.split(os.pathsep))
+    return environment
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Kills what is left of the child's session: on a time-out, or when the parent is interrupted."""
+    if child.poll() is None:
+        try:
+            os.killpg(child.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        child.wait()
+    for pipe in (child.stdin, child.stdout):
+        if pipe is not None:
+            pipe.close()
+
+
+def _result(reply: bytes, code: int, what: str, last_words: str) -> dict[str, Any]:
+    if code < 0:
+        name = signal.Signals(-code).name
+        hint = {
+            signal.SIGKILL: " (often the kernel's out-of-memory killer)",
+            signal.SIGXCPU: " (its time limit)",
+        }.get(signal.Signals(-code), " (a damaged or unsupported model file can do that)")
+        raise errors.ChildCrashError(f"{what}: the interpreter process was ended by {name}{hint}{last_words}")
+    try:
+        answer: dict[str, Any] = json.loads(reply)
+    except ValueError:
+        raise errors.ChildCrashError(
+            f"{what}: the interpreter process stopped with exit code {code} and no answer{last_words}"
+        ) from None
+    if "error" in answer:
+        kind: type[errors.EdgepackError] = getattr(errors, answer["error"]["kind"], errors.ChildCrashError)
+        raise kind(answer["error"]["message"])
+    result: dict[str, Any] = answer["result"]
+    return result
+
+
+def _last_words(noise: IO[bytes]) -> str:
+    noise.seek(0, os.SEEK_END)
+    noise.seek(max(0, noise.tell() - 8192))
+    lines = noise.read().decode(errors="replace").splitlines()[-LAST_WORDS_LINES:]
+    return "; its last words:\n" + "\n".join("    " + line for line in lines) if lines else ""

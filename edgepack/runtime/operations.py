@@ -1,0 +1,18 @@
+"""What an interpreter child can be asked to do: name → function, imported only when asked for."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, Final
+
+OPERATIONS: Final[dict[str, str]] = {
+    "predict": "edgepack.runtime.prediction:predict_here",
+    "golden": "edgepack.runtime.prediction:golden_here",
+}
+
+
+def run(operation: str, runtime: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Calls the operation's function with ``runtime`` and its arguments."""
+    module, function = OPERATIONS[operation].split(":")
+    result: dict[str, Any] = getattr(importlib.import_module(module), function)(runtime=runtime, **arguments)
+    return result
