@@ -1,7 +1,7 @@
 """The one door to TFLite interpreters, each in a child process of its own.
 
-A malformed .tflite can take its interpreter down with a signal; the parent only ever sees one of its own errors.
-The child is ``python -m edgepack.runtime``: one JSON request on standard input, one JSON line back.
+A malformed .tflite can take its interpreter down with a signal; the parent only ever sees one of its own
+errors. The child is ``python -m edgepack.runtime``: one JSON request on standard input, one JSON line back.
 """
 
 from edgepack.runtime.availability import DISTRIBUTIONS, Kernels, Runtime, available, require

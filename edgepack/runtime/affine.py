@@ -32,7 +32,8 @@ def quantize(
     limits = np.iinfo(dtype)
     # In float64: int32's limits plus a zero point don't fit float32 exactly.
     shifted = rounded.astype(np.float64) + zero_point
-    return np.clip(shifted, limits.min, limits.max).astype(dtype)
+    stored: npt.NDArray[Any] = np.clip(shifted, limits.min, limits.max).astype(dtype)
+    return stored
 
 
 def dequantize(stored: npt.ArrayLike, *, scale: float, zero_point: int) -> npt.NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Arrays by name in one file, the same bytes each time: .npz with fixed dates, written at once or not at all."""
+"""Arrays by name in one file: an .npz that has the same bytes each time."""
 
 from __future__ import annotations
 
@@ -26,9 +26,7 @@ def npz_bytes(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(arrays):
             member = io.BytesIO()
-            np.lib.format.write_array(
-                member, np.ascontiguousarray(arrays[name]), version=(1, 0), allow_pickle=False
-            )
+            np.save(member, np.ascontiguousarray(arrays[name]), allow_pickle=False)
             info = zipfile.ZipInfo(f"{name}.npy", ZIP_EPOCH)
             info.external_attr = MODE
             info.create_system = 3
@@ -48,7 +46,7 @@ def save_npz(target: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=".tmp-")
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
-        os.replace(temporary, target)
+        Path(temporary).replace(target)
         temporary = None
     except OSError as error:
         need = f" ({len(content):,} bytes needed)" if error.errno == errno.ENOSPC else ""

@@ -37,8 +37,8 @@ def require(runtime: str) -> str:
         return version
     if runtime == "tflite-runtime" and sys.version_info[:2] > NEWEST_PYTHON_OF_TFLITE_RUNTIME:
         raise errors.MissingDependencyError(
-            f"tflite-runtime has no wheels for Python {sys.version_info[0]}.{sys.version_info[1]}; its last ones are "
-            "for 3.11. Use --runtime litert, or an environment made with Python 3.11"
+            f"tflite-runtime has no wheels for Python {sys.version_info[0]}.{sys.version_info[1]}; its last "
+            "ones are for 3.11. Use --runtime litert, or an environment made with Python 3.11"
         )
     extra = "edgepack[tflite-runtime]" if runtime == "tflite-runtime" else DISTRIBUTIONS[runtime]
     raise errors.MissingDependencyError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import IO, Any
 
 from edgepack import errors
@@ -53,7 +55,7 @@ def ask(
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=noise,
-            # Python puts the working directory first on sys.path: a json.py lying beside the model must not be imported.
+            # Python puts the working directory first on sys.path: a json.py beside the model must not run.
             cwd="/",
             env=_environment(),
             start_new_session=True,
@@ -73,17 +75,17 @@ def _environment() -> dict[str, str]:
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
     paths = environment.get("PYTHONPATH")
     if paths:  # may be relative, and the child works elsewhere
-        environment["PYTHONPATH"] = os.pathsep.join(os.path.abspath(path) for path in paths.split(os.pathsep))
+        environment["PYTHONPATH"] = os.pathsep.join(
+            str(Path(path).absolute()) for path in paths.split(os.pathsep)
+        )
     return environment
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
     """Kills what is left of the child's session: on a time-out, or when the parent is interrupted."""
     if child.poll() is None:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         child.wait()
     for pipe in (child.stdin, child.stdout):
         if pipe is not None:

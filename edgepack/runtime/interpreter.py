@@ -74,7 +74,7 @@ def module_of(runtime: str) -> Any:
         return importlib.import_module(MODULES[runtime])
     except (ImportError, AttributeError) as error:  # numpy 2 under tflite-runtime raises AttributeError
         raise errors.MissingDependencyError(
-            f"{runtime} is installed but cannot be imported: {error}; it may be built for another numpy or glibc"
+            f"{runtime} is installed but cannot be imported: {error}; perhaps it is built for another numpy"
         ) from error
 
 
@@ -147,7 +147,7 @@ def load(
 
 
 def bind(names: Sequence[str], ports: Sequence[Port], path: Path) -> dict[str, Port]:
-    """Finds the port of each input: by the signature's keys, else by tensor names, else because there is one only.
+    """Finds the port of each input: by the signature's keys, else it's the only one, else by tensor names.
 
     Raises:
       ModelError: other inputs, or names that don't tell them apart.
@@ -170,7 +170,7 @@ def bind(names: Sequence[str], ports: Sequence[Port], path: Path) -> dict[str, P
     if len(bound) != len(names) or len(names) != len(ports):
         raise errors.ModelError(
             f"{path}: its inputs are {', '.join(repr(port.name) for port in ports)}; "
-            f"the data are for {', '.join(repr(name) for name in names)}, and the names do not tell which is which"
+            f"the data are for {', '.join(repr(name) for name in names)}; the names do not tell them apart"
         )
     return {name: bound[name] for name in names}
 

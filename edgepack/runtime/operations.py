@@ -6,8 +6,8 @@ import importlib
 from typing import Any, Final
 
 OPERATIONS: Final[dict[str, str]] = {
-    "predict": "edgepack.runtime.prediction:predict_here",
-    "golden": "edgepack.runtime.prediction:golden_here",
+    "predict": "edgepack.runtime.inference:predict_here",
+    "golden": "edgepack.runtime.inference:golden_here",
 }
 
 
