@@ -176,22 +176,28 @@ def _start(
         return np.linspace(values[0], values[-1], clusters)
     if kind == "density":
         positions = (np.arange(clusters) + 0.5) / clusters * counts.sum()
-        return values[np.unique(np.searchsorted(np.cumsum(counts), positions))]
-    if kind == "random":
-        return values[
-            np.sort(generator.choice(len(values), clusters, replace=False, p=counts / counts.sum()))
-        ]
-    if kind != "kmeans++":
+        chosen = np.searchsorted(np.cumsum(counts), positions)
+    elif kind == "random":
+        chosen = generator.choice(len(values), clusters, replace=False, p=counts / counts.sum())
+    elif kind == "kmeans++":
+        chosen = _far_apart(values, counts, clusters, generator)
+    else:
         raise BadInputError(
             f'initialization "{kind}" is unknown; expected one of {", ".join(INITIALIZATIONS)}'
         )
+    centroids: Array = values[np.unique(chosen)]
+    return centroids
+
+
+def _far_apart(values: Array, counts: Array, clusters: int, generator: np.random.Generator) -> Array:
+    """k-means++ (Arthur and Vassilvitskii, 2007): positions drawn by squared distance to those drawn before."""
     chosen = [int(generator.choice(len(values), p=counts / counts.sum()))]
     while len(chosen) < clusters:
         distance = counts * np.square(values - _nearest(values, values[np.sort(chosen)]))
         if not distance.sum() > 0:  # differences so small that their squares vanish
             break
         chosen.append(int(generator.choice(len(values), p=distance / distance.sum())))
-    return values[np.sort(chosen)]
+    return np.array(chosen)
 
 
 def _lloyd(values: Array, counts: Array, centroids: Array) -> Array:
