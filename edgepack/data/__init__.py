@@ -1,4 +1,4 @@
-"""Calibration, evaluation and training data: read, checked and laid out for every later step. No TensorFlow."""
+"""Calibration, evaluation and training data: read, checked, laid out for every later step."""
 
 from edgepack.data.dataset import Affine, Dataset, Finding, content_digest
 from edgepack.data.materialize import materialize

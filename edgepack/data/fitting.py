@@ -49,7 +49,7 @@ def fit_row_shape(title: str, row: Sequence[int], spec: TensorSpec) -> tuple[tup
 
 
 def stored_dtype(title: str, dtype: np.dtype[Any], spec: TensorSpec) -> np.dtype[Any]:
-    """How values are kept on disk: integers and small floats as they are, float64 as float32, ids as the model's integer.
+    """How values are kept on disk: float64 as float32, ids as the model's integer, all else as it is.
 
     Raises:
       DataError: text where numbers are needed.

@@ -42,9 +42,7 @@ def open_npy(path: Path) -> StoredArray:
     check_declared(title, shape, dtype)
     expected = declared_bytes(shape, dtype)
     if actual < expected:
-        raise errors.DataError(
-            f"{title}: is truncated: the header declares {expected:,} bytes, {actual:,} are there"
-        )
+        raise errors.DataError(f"{title}: is truncated: {expected:,} bytes declared, {actual:,} there")
     return StoredArray(title=title, shape=shape, dtype=dtype, place=lambda target: path)
 
 
@@ -60,13 +58,9 @@ def open_npz(path: Path) -> dict[str, Callable[[], StoredArray]]:
     except OSError as error:
         raise unreadable(path, error) from error
     except BROKEN_ZIP as error:
-        raise errors.DataError(
-            f"{path.name}: is not a readable .npz: {error}; save it with np.savez"
-        ) from error
+        raise errors.DataError(f"{path.name}: is no readable .npz: {error}; save it with np.savez") from error
     if len(members) > MAXIMUM_MEMBERS:
-        raise errors.DataError(
-            f"{path.name}: holds {len(members):,} arrays; the limit is {MAXIMUM_MEMBERS:,}"
-        )
+        raise errors.DataError(f"{path.name}: {len(members):,} arrays; the limit is {MAXIMUM_MEMBERS:,}")
     if not members:
         raise errors.DataError(f"{path.name}: holds no arrays; save it with np.savez(path, x=…, y=…)")
     return {info.filename[: -len(".npy")]: partial(_open_member, path, info) for info in members}

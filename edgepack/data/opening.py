@@ -19,7 +19,7 @@ ONLY = ""
 
 @dataclass(frozen=True, kw_only=True)
 class OpenedSource:
-    """Arrays by name (or the only one, named ""), read by header when asked for; labels where they lie apart."""
+    """Arrays by name (or the only one, named ""), read when asked for; labels where they lie apart."""
 
     title: str
     arrays: Mapping[str, Callable[[], StoredArray]]
@@ -55,7 +55,7 @@ def bind(source: DataSource, opened: OpenedSource, specs: Sequence[TensorSpec]) 
     """Finds the array of every model input and of the labels.
 
     Raises:
-      DataError: a name that is not there (with the nearest), an input without an array, `inputs` of the wrong form.
+      DataError: a name that is not there (with the nearest), an input without array, `inputs` of wrong form.
     """
     names = [spec.name for spec in specs]
     if opened.holds_one:
@@ -66,8 +66,8 @@ def bind(source: DataSource, opened: OpenedSource, specs: Sequence[TensorSpec]) 
             )
         if source.inputs is not None:
             raise errors.DataError(
-                f"{opened.title}: inputs = {source.inputs!r} names an array, but this kind of source holds just one; "
-                "leave the key out"
+                f"{opened.title}: inputs = {source.inputs!r} names an array, but this kind of source holds "
+                "just one; leave the key out"
             )
         labels = {} if opened.labels is None else {"": opened.labels()}
         return Binding(inputs={names[0]: opened.arrays[ONLY]()}, labels=labels)
@@ -85,7 +85,8 @@ def _input_arrays(source: DataSource, opened: OpenedSource, names: Sequence[str]
         for name in source.inputs:
             if name not in names:
                 raise errors.DataError(
-                    f"{opened.title}: inputs names {name!r}, which is not an input of the model; {nearest(name, names)}"
+                    f"{opened.title}: inputs names {name!r}, which is no input of the model; "
+                    f"{nearest(name, names)}"
                 )
         missing = [name for name in names if name not in source.inputs]
         if missing:
@@ -96,8 +97,8 @@ def _input_arrays(source: DataSource, opened: OpenedSource, names: Sequence[str]
     if isinstance(source.inputs, str):
         if len(names) > 1:
             raise errors.DataError(
-                f"{opened.title}: inputs = {source.inputs!r} names one array, but the model has {len(names)} inputs; "
-                "write inputs = { " + ", ".join(f'{name} = "array"' for name in names) + " }; "
+                f"{opened.title}: inputs = {source.inputs!r} names one array, but the model has {len(names)} "
+                "inputs; write inputs = { " + ", ".join(f'{name} = "array"' for name in names) + " }; "
                 f"arrays here: {listed(opened.arrays)}"
             )
         return {names[0]: source.inputs}
@@ -116,7 +117,8 @@ def _array(opened: OpenedSource, name: str, key: str) -> Callable[[], StoredArra
         return opened.arrays[name]
     except KeyError:
         raise errors.DataError(
-            f"{opened.title}: {key} names the array {name!r}, which is not there; {nearest(name, opened.arrays)}"
+            f"{opened.title}: {key} names the array {name!r}, which is not there; "
+            f"{nearest(name, opened.arrays)}"
         ) from None
 
 

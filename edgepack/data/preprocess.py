@@ -29,7 +29,7 @@ class Geometry(BaseModel):
     """Pillow's filters weigh every source pixel. false: two by two neighbours only, as `tf.image.resize` and
     `image_dataset_from_directory` do by default (bilinear only)."""
     keep_aspect: bool = False
-    """Resize without distortion: fill and cut off what stands over (with `crop`), else fit and pad with zeros."""
+    """Resize without distortion: fill and cut off what stands over (with `crop`), or fit and pad with 0."""
     crop: Literal["center"] | Size | None = None
     """"center": cut to `resize`. [height, width]: cut this from the middle after resizing."""
     channel_order: Literal["rgb", "bgr"] = "rgb"
@@ -50,9 +50,9 @@ class Geometry(BaseModel):
             )
         if self.keep_aspect and self.resize is None:
             raise ValueError("keep_aspect needs resize = [height, width]")
-        if isinstance(self.crop, tuple) and self.resize is not None:
-            if self.crop[0] > self.resize[0] or self.crop[1] > self.resize[1]:
-                raise ValueError(f"crop {list(self.crop)} is larger than resize {list(self.resize)}")
+        crop, resize = self.crop, self.resize
+        if isinstance(crop, tuple) and resize is not None and (crop[0] > resize[0] or crop[1] > resize[1]):
+            raise ValueError(f"crop {list(crop)} is larger than resize {list(resize)}")
         if not self.antialias and self.resize_mode not in ("bilinear", "nearest"):
             raise ValueError(f'antialias = false goes with "bilinear" or "nearest", not {self.resize_mode!r}')
         if self.grayscale and self.channel_order == "bgr":
@@ -73,8 +73,8 @@ class Geometry(BaseModel):
 class InputPreprocess(Geometry):
     """Preprocessing of one input: pictures to size, then ``x * scale + offset`` in float32.
 
-    `mean` and `std` are another way to write it: ``(x - mean) / std``, on values as stored (0 … 255 for pictures).
-    A list has one number per channel.
+    `mean` and `std` are another way to write it: ``(x - mean) / std``, on values as stored (0 … 255 for
+    pictures). A list has one number per channel.
     """
 
     scale: Numbers | None = None
@@ -99,9 +99,7 @@ class InputPreprocess(Geometry):
         for name in ("scale", "std"):
             value = getattr(self, name)
             if value is not None and 0.0 in _numbers(value):
-                raise ValueError(
-                    f"{name} is 0: every value would {'become the offset' if name == 'scale' else 'be infinite'}"
-                )
+                raise ValueError(f"{name} is 0; expected another number")
         lengths = {
             len(value) for value in (self.scale, self.offset, self.mean, self.std) if isinstance(value, tuple)
         }
@@ -123,8 +121,8 @@ class InputPreprocess(Geometry):
         if spec.dtype.startswith(("int", "uint", "bool")):
             if self.scales:
                 raise errors.DataError(
-                    f"[preprocess] scales input {spec.name!r}, which takes {spec.dtype} (ids are never scaled); "
-                    "give the scaling in a table of the input it is meant for: [preprocess.input_name]"
+                    f"[preprocess] scales input {spec.name!r}, which takes {spec.dtype} (ids are never "
+                    "scaled); give the scaling in a table of the input it is meant for: [preprocess.input_name]"
                 )
             return Affine(dtype=spec.dtype)
         scale, offset = self._scale_and_offset()
@@ -132,7 +130,8 @@ class InputPreprocess(Geometry):
             channels = spec.shape[-1] if len(spec.shape) > 1 else None
             if isinstance(value, tuple) and channels is not None and len(value) != channels:
                 raise errors.DataError(
-                    f"[preprocess] has {len(value)} numbers per channel; input {spec.name!r} has {channels} channels"
+                    f"[preprocess] has {len(value)} numbers per channel; input {spec.name!r} has "
+                    f"{channels} channels"
                 )
         return Affine(scale=scale, offset=offset)
 
@@ -148,7 +147,7 @@ class InputPreprocess(Geometry):
 
 
 class Preprocess(InputPreprocess):
-    """The table `[preprocess]`: for every input, except those with a table `[preprocess.input_name]` of their own.
+    """The table `[preprocess]`: for every input but those with their own `[preprocess.input_name]`.
 
     An input's own table replaces the common one as a whole; nothing is inherited.
     """

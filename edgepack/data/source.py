@@ -1,4 +1,4 @@
-"""Where data come from: one table `[data.calibration]`, `[data.evaluation]` or `[data.training]` of a recipe."""
+"""Where data come from: table `[data.calibration]`, `[data.evaluation]` or `[data.training]` of a recipe."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Scalar = bool | int | float | str
 class DataSource(BaseModel):
     """One source of samples.
 
-    `path` is a .npz, a .npy, an IDX file (MNIST's format, plain or .gz) or a folder with one folder of pictures per
-    class; or `provider` names the user's own function. With `shuffle_seed` the rows are permuted first; `start` and
-    `count` cut from that, so that two tables with one seed and different slices never overlap.
+    `path` is a .npz, a .npy, an IDX file (MNIST's format, plain or .gz) or a folder with a folder of pictures
+    per class; or `provider` names the user's own function. With `shuffle_seed` the rows are permuted first;
+    `start` and `count` cut from that, so that two tables with one seed and different slices never overlap.
 
     Example:
       >>> DataSource(path="digits.npz", inputs="x", labels="y", count=100).kind
@@ -32,7 +32,7 @@ class DataSource(BaseModel):
     path: str | None = None
     """Relative to the recipe."""
     inputs: str | dict[str, str] | None = None
-    """Array of the only input, or { model_input_name = "array_name" }; absent: "x", or arrays named like the inputs."""
+    """Array of the only input, or { model_input_name = "array_name" }; absent: "x", or arrays named so."""
     labels: str | dict[str, str] | None = None
     """Array of the labels, or { output_name = "array_name" }; for .npy and IDX: the labels' file."""
     labels_path: str | None = None
@@ -109,7 +109,7 @@ class DataSource(BaseModel):
             return "npz"
         if name.endswith(".npy"):
             return "npy"
-        if name.endswith(".gz") or "idx" in name.rsplit(".", 1)[-1] or name.endswith("ubyte"):
+        if name.endswith((".gz", "ubyte")) or "idx" in name.rsplit(".", 1)[-1]:
             return "idx"
         return "folder"
 

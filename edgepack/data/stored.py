@@ -82,7 +82,8 @@ def check_declared(
     size = declared_bytes(shape, dtype)
     if size > MAXIMUM_ARRAY_BYTES:
         raise errors.DataError(
-            f"{title}: declares {size / 1e9:,.1f} GB (shape {shape}, {dtype}); the limit is {MAXIMUM_ARRAY_BYTES / 1e9:,.0f} GB"
+            f"{title}: declares {size / 1e9:,.1f} GB (shape {shape}, {dtype}); "
+            f"the limit is {MAXIMUM_ARRAY_BYTES / 1e9:,.0f} GB"
         )
     if (
         packed_bytes is not None
@@ -156,7 +157,8 @@ def check_room(directory: Path, size_bytes: int, title: str) -> None:
         raise errors.StorageError(f"{directory}: cannot be used: {error.strerror or error}") from error
     if size_bytes > free:
         raise errors.StorageError(
-            f"{directory}: {title} needs {size_bytes:,} bytes, {free:,} are free; make room or use another directory"
+            f"{directory}: {title} needs {size_bytes:,} bytes, {free:,} are free; "
+            "make room or use another directory"
         )
 
 

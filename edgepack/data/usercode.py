@@ -44,7 +44,8 @@ def user_function(
     function = getattr(module, function_name, None)
     if not callable(function):
         raise errors.DataError(
-            f"{purpose} = {reference!r}: {getattr(module, '__file__', module_name)} has no function {function_name!r}"
+            f"{purpose} = {reference!r}: {getattr(module, '__file__', module_name)} "
+            f"has no function {function_name!r}"
         )
     return function  # type: ignore[no-any-return]
 
