@@ -173,7 +173,7 @@ def _start(
     if len(values) <= clusters:
         return values
     if kind == "linear":
-        return np.linspace(values[0], values[-1], clusters)
+        return np.linspace(float(values[0]), float(values[-1]), clusters)
     if kind == "density":
         positions = (np.arange(clusters) + 0.5) / clusters * counts.sum()
         chosen = np.searchsorted(np.cumsum(counts), positions)
@@ -190,7 +190,7 @@ def _start(
 
 
 def _far_apart(values: Array, counts: Array, clusters: int, generator: np.random.Generator) -> Array:
-    """k-means++ (Arthur and Vassilvitskii, 2007): positions drawn by squared distance to those drawn before."""
+    """k-means++ (Arthur and Vassilvitskii, 2007): positions drawn by squared distance to earlier ones."""
     chosen = [int(generator.choice(len(values), p=counts / counts.sum()))]
     while len(chosen) < clusters:
         distance = counts * np.square(values - _nearest(values, values[np.sort(chosen)]))

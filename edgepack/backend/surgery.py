@@ -1,0 +1,86 @@
+"""Replaces layers of a graph by chains of layers, and leaves everything else as it is.
+
+Works on the records of `edgepack.gate.graph`, not on live Keras objects: exact, cheap, and testable without
+TensorFlow.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from edgepack import errors
+from edgepack.gate.graph import Call, Graph, Layer, Ref, map_refs
+
+
+def replace(graph: Graph, chains: Mapping[str, Sequence[Layer]]) -> Graph:
+    """The same model with each call of a layer replaced by calls of its chain, one after the other.
+
+    A shared layer stays shared: each of its calls becomes calls of the same new layers. Where a replaced
+    layer gave the model's output of its own name, a linear Activation of that name follows, because Keras
+    names outputs after layers.
+
+    Args:
+      graph: the model; it is not changed.
+      chains: layer name → at least one layer with one input and one output, in the order in which they are
+        applied. The first one gets all arguments of the call, the others the output of the one before. A
+        chain may reuse the name of the layer that it replaces.
+
+    Raises:
+      ModelError: a layer that the graph does not have, or a name that is already taken.
+
+    Example:
+      >>> inner = Layer(name="a", kind="Dense", config={"units": 1})
+      >>> start = Layer(name="x", kind="InputLayer", config={"batch_input_shape": [None, 1], "dtype": "float32"})
+      >>> graph = Graph(name="m", generation="keras3", layers={"x": start, "a": inner},
+      ...               calls=(Call(layer="x", kwargs={}), Call(layer="a", args=(Ref(0),), kwargs={})),
+      ...               inputs=(("x", Ref(0)),), outputs=(("a", Ref(1)),))
+      >>> parts = [Layer(name=f"a_{part}", kind="Dense", config={"units": 1}) for part in ("reduce", "expand")]
+      >>> [call.layer for call in replace(graph, {"a": parts}).calls]
+      ['x', 'a_reduce', 'a_expand', 'a']
+    """
+    _check_names(graph, chains)
+    layers = {name: layer for name, layer in graph.layers.items() if name not in chains}
+    layers |= {layer.name: layer for chain in chains.values() for layer in chain}
+    calls: list[Call] = []
+    moved: list[int] = []  # for each old call the number of the new call that gives its output
+    for call in graph.calls:
+        arguments = {"args": _moved(call.args, moved), "kwargs": _moved(call.kwargs, moved)}
+        for layer in chains.get(call.layer, (graph.layers[call.layer],)):
+            calls.append(Call(layer=layer.name, **arguments))
+            arguments = {"args": (Ref(len(calls) - 1),), "kwargs": {}}
+        moved.append(len(calls) - 1)
+    outputs = []
+    for name, ref in graph.outputs:
+        new = _moved(ref, moved)
+        if graph.calls[ref.call].layer in chains and name not in layers:
+            layers[name] = Layer(name=name, kind="Activation", config={"activation": "linear"})
+            calls.append(Call(layer=name, args=(new,), kwargs={}))
+            new = Ref(len(calls) - 1)
+        outputs.append((name, new))
+    inputs = tuple((name, _moved(ref, moved)) for name, ref in graph.inputs)
+    ordered = {call.layer: layers[call.layer] for call in calls}
+    return dataclasses.replace(
+        graph, layers=ordered, calls=tuple(calls), inputs=inputs, outputs=tuple(outputs)
+    )
+
+
+def _moved(value: Any, moved: Sequence[int]) -> Any:
+    return map_refs(value, lambda ref: Ref(moved[ref.call], ref.output))
+
+
+def _check_names(graph: Graph, chains: Mapping[str, Sequence[Layer]]) -> None:
+    for name in chains:
+        if name not in graph.layers:
+            raise errors.ModelError(
+                f'layer "{name}" cannot be replaced: the model "{graph.name}" has no such layer'
+            )
+    kept = set(graph.layers) - set(chains)
+    for name, chain in chains.items():
+        for layer in chain:
+            if layer.name in kept:
+                raise errors.ModelError(
+                    f'layer "{name}" cannot be replaced: the model already has a layer "{layer.name}"; rename that one'
+                )
+            kept.add(layer.name)
