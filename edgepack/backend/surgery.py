@@ -31,14 +31,12 @@ def replace(graph: Graph, chains: Mapping[str, Sequence[Layer]]) -> Graph:
       ModelError: a layer that the graph does not have, or a name that is already taken.
 
     Example:
-      >>> inner = Layer(name="a", kind="Dense", config={"units": 1})
-      >>> start = Layer(name="x", kind="InputLayer", config={"batch_input_shape": [None, 1], "dtype": "float32"})
-      >>> graph = Graph(name="m", generation="keras3", layers={"x": start, "a": inner},
-      ...               calls=(Call(layer="x", kwargs={}), Call(layer="a", args=(Ref(0),), kwargs={})),
+      >>> first, whole, *parts = (Layer(name=name, kind="", config={}) for name in ("x", "a", "b", "c"))
+      >>> calls = (Call(layer="x", kwargs={}), Call(layer="a", args=(Ref(0),), kwargs={}))
+      >>> graph = Graph(name="m", generation="keras3", layers={"x": first, "a": whole}, calls=calls,
       ...               inputs=(("x", Ref(0)),), outputs=(("a", Ref(1)),))
-      >>> parts = [Layer(name=f"a_{part}", kind="Dense", config={"units": 1}) for part in ("reduce", "expand")]
       >>> [call.layer for call in replace(graph, {"a": parts}).calls]
-      ['x', 'a_reduce', 'a_expand', 'a']
+      ['x', 'b', 'c', 'a']
     """
     _check_names(graph, chains)
     layers = {name: layer for name, layer in graph.layers.items() if name not in chains}
@@ -81,6 +79,6 @@ def _check_names(graph: Graph, chains: Mapping[str, Sequence[Layer]]) -> None:
         for layer in chain:
             if layer.name in kept:
                 raise errors.ModelError(
-                    f'layer "{name}" cannot be replaced: the model already has a layer "{layer.name}"; rename that one'
+                    f'layer "{name}" cannot be replaced: the model already has a layer "{layer.name}"; rename it'
                 )
             kept.add(layer.name)
