@@ -1,0 +1,203 @@
+"""The operation "convert": a Keras candidate becomes a .tflite, quantized as asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgepack import errors
+from edgepack.backend import id_inputs, narrow_mask, session, spread_norm
+from edgepack.backend import unroll as unrolling
+from edgepack.backend.complaint import explained
+from edgepack.backend.representative import representative
+from edgepack.backend.trace import Traced, trace, trace_saved_model
+from edgepack.data import Dataset
+
+INTEGER_SCHEMES = frozenset({"int8", "int16x8"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A traced model with what was changed to make it convertible."""
+
+    traced: Traced
+    ids: tuple[str, ...] = ()
+    floors: Mapping[str, float] = field(default_factory=dict)
+    notes: list[dict[str, str]] = field(default_factory=list)
+
+
+def convert(
+    *,
+    source: str,
+    target: str,
+    scheme: str,
+    calibration: Mapping[str, Any] | None = None,
+    batch: int | None = 1,
+    input_type: str = "int8",
+    output_type: str = "int8",
+    calibration_limit: int | None = None,
+    rewrite: bool = True,
+    per_tensor: bool = False,
+    old_quantizer: bool = False,
+    float_ops: bool = False,
+    float_kinds: tuple[str, ...] | list[str] = (),
+    select_ops: bool = False,
+    seed: int = 0,
+    report: Callable[[str, float | None], None],
+) -> dict[str, Any]:
+    """Converts one candidate.
+
+    Args:
+      source: candidate `.h5`, or a trusted SavedModel directory.
+      target: the .tflite to write, atomically.
+      scheme: "int8", "float32", "float16", "dynamic" or "int16x8".
+      calibration: ``Dataset.to_json()``, needed for the integer schemes.
+      batch: first dimension, None for a free one.
+      input_type, output_type: "int8", "uint8" or "float32"; used by the integer schemes ("int16" is int16x8's own).
+      calibration_limit: at most so many calibration samples.
+      rewrite: apply the exact rewritings that integers need (ids as int32, masks, unrolled loops, norms over joins).
+      per_tensor: one scale for a whole kernel in place of one per output channel.
+      old_quantizer: the converter's former quantizer.
+      float_ops: ops without an integer kernel may stay float.
+      float_kinds: TFLite op names (such as "LOGISTIC") that stay float.
+      select_ops: TensorFlow ops outside TFLite's built-in ones are allowed.
+
+    Returns:
+      {"ids": input names kept as int32, "notes": [{"layer", "action", "reason"}], "stateful": whether a fused
+      recurrence keeps its state between invokes, "clipped": {input: lowest value that is distinguished}}.
+
+    Raises:
+      ConversionError: the converter refused; names op and layer.
+      DataError: integers without calibration data, or without a needed array.
+    """
+    import tensorflow as tf
+
+    session.seed_everything(seed)
+    dataset = None if calibration is None else Dataset.from_json(dict(calibration))
+    if scheme in INTEGER_SCHEMES and dataset is None:
+        raise errors.DataError(
+            f'[quantize] scheme = "{scheme}" needs [data.calibration]: some 100 typical inputs. Without any, take "dynamic"'
+        )
+    report("tracing the model", 0.1)
+    prepared = _prepare(Path(source), scheme=scheme, batch=batch, rewrite=rewrite, dataset=dataset)
+    traced = prepared.traced
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([traced.function], traced.owner)
+    _configure(converter, tf, scheme=scheme, float_ops=float_ops, select_ops=select_ops)
+    converter.experimental_new_quantizer = not old_quantizer
+    converter._experimental_disable_per_channel = per_tensor
+    if scheme in INTEGER_SCHEMES:
+        assert dataset is not None
+        converter.representative_dataset = representative(
+            dataset, traced.specs, floors=prepared.floors, limit=calibration_limit
+        )
+        whole = len(prepared.ids) == len(traced.specs)
+        converter.inference_input_type = _io(tf, "float32" if whole else input_type, scheme)
+        converter.inference_output_type = _io(tf, output_type, scheme)
+    report("converting", 0.4)
+    try:
+        data = _run(converter, tf, float_kinds)
+    except errors.EdgepackError:
+        raise
+    except Exception as error:
+        raise errors.ConversionError(explained(error, scheme=scheme)) from error
+    _write(Path(target), data)
+    return {
+        "ids": list(prepared.ids),
+        "notes": prepared.notes,
+        "clipped": dict(prepared.floors),
+        "stateful": b"SEQUENCE_LSTM" in data,
+    }
+
+
+def _prepare(
+    source: Path, *, scheme: str, batch: int | None, rewrite: bool, dataset: Dataset | None
+) -> Prepared:
+    if source.is_dir():
+        return Prepared(traced=trace_saved_model(str(source), batch=batch))
+    from edgepack.backend import rebuild
+
+    model = rebuild.load(source)
+    if not rewrite or scheme not in INTEGER_SCHEMES or dataset is None:
+        return Prepared(traced=trace(model, batch=batch, dtypes={}))
+    notes: list[dict[str, str]] = spread_norm.spread(model, dataset)
+    ids, mixed = id_inputs.find(model)
+    for name in ids:
+        notes.append(
+            {"layer": name, "action": "note", "reason": "holds ids: int32 in the .tflite, never quantized"}
+        )
+    for name in mixed:
+        reason = (
+            "feeds an embedding and arithmetic alike: give the ids an input of their own to keep them exact"
+        )
+        notes.append({"layer": name, "action": "note", "reason": reason})
+    if ids:
+        id_inputs.keep_integers(model)
+    narrowed = narrow_mask.narrow(model, dataset)
+    for item in narrowed:
+        reason = (
+            f"input {item.name!r} is calibrated without the mask's sentinel, which clips to the lowest code"
+        )
+        notes.append({"layer": item.layer, "action": "note", "reason": reason})
+    notes += unrolling.unroll(unrolling.looping(model))
+    dtypes = {name: "int32" for name in ids}
+    return Prepared(
+        traced=trace(model, batch=batch, dtypes=dtypes),
+        ids=ids,
+        floors={item.name: item.floor for item in narrowed},
+        notes=notes,
+    )
+
+
+def _configure(converter: Any, tf: Any, *, scheme: str, float_ops: bool, select_ops: bool) -> None:
+    ops = tf.lite.OpsSet
+    if scheme != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if scheme == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    main = {
+        "int8": ops.TFLITE_BUILTINS_INT8,
+        "int16x8": ops.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8,
+    }.get(scheme, ops.TFLITE_BUILTINS)
+    supported = [main]
+    if float_ops and main is not ops.TFLITE_BUILTINS:
+        supported.append(ops.TFLITE_BUILTINS)
+    if select_ops:
+        supported.append(ops.SELECT_TF_OPS)
+    converter.target_spec.supported_ops = supported
+
+
+def _io(tf: Any, name: str, scheme: str) -> Any:
+    if scheme == "int16x8" and name == "int8":
+        return tf.int16
+    return getattr(tf, name)
+
+
+def _run(converter: Any, tf: Any, float_kinds: tuple[str, ...] | list[str]) -> bytes:
+    if not float_kinds:
+        data: bytes = converter.convert()
+        return data
+    from tensorflow.lite.python.convert import mlir_quantize
+
+    inputs, outputs = converter.inference_input_type, converter.inference_output_type
+    converter._experimental_calibrate_only = True
+    calibrated = converter.convert()
+    data = mlir_quantize(
+        calibrated,
+        disable_per_channel=converter._experimental_disable_per_channel,
+        fully_quantize=False,
+        input_data_type=inputs,
+        output_data_type=outputs,
+        denylisted_ops=set(float_kinds),
+    )
+    return data
+
+
+def _write(target: Path, data: bytes) -> None:
+    scratch = target.with_name(target.name + ".part")
+    try:
+        scratch.write_bytes(data)
+        scratch.replace(target)
+    except OSError as error:
+        raise errors.StorageError(f"cannot write {target}: {error.strerror}") from error

@@ -1,0 +1,312 @@
+"""The `[quantize]` table: a Candidate becomes an Artifact, with remedies tried in order of cost where the converter fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from edgepack import errors
+from edgepack.records import Artifact, Json, LedgerEntry
+
+if TYPE_CHECKING:
+    from edgepack.backend import Backend
+    from edgepack.data import Dataset
+
+Scheme = Literal["int8", "float32", "float16", "dynamic", "int16x8"]
+INTEGER_SCHEMES = frozenset({"int8", "int16x8"})
+ELEMENTWISE = (
+    "LOGISTIC", "TANH", "SOFTMAX", "ELU", "GELU", "EXP", "LOG", "RSQRT", "SQRT", "DIV", "SQUARED_DIFFERENCE", "HARD_SWISH",
+)  # fmt: skip
+"""Ops that suffer most from eight bits and hold no weights: the first to go back to float where accuracy asks for it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remedy:
+    """One way to convert.
+
+    Attributes:
+      name: short, for the ledger.
+      arguments: what it changes in the "convert" call.
+      keeps_integers: whether every computing op is still integer afterwards.
+      repairs_accuracy: whether it is worth trying when a conversion worked but the model became useless.
+      helps: what it does, in words.
+    """
+
+    name: str
+    arguments: Mapping[str, Json]
+    keeps_integers: bool
+    repairs_accuracy: bool
+    helps: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One remedy that was tried: `outcome` is "converted", or why it was not good enough."""
+
+    remedy: str
+    outcome: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantizeResult:
+    """What quantizing gave.
+
+    Attributes:
+      artifact: the .tflite.
+      notes: ledger lines: remedies, inputs kept as ids, rewritten layers.
+      attempts: in the order they were tried; the last is the artifact's own unless `accepted` is False.
+      accepted: False when no attempt satisfied the caller's `accept`; the artifact is then the first that converted.
+      ids: inputs that are int32 because they hold ids.
+      stateful: a fused recurrence keeps its state between invokes: reset the variables between samples.
+    """
+
+    artifact: Artifact
+    notes: tuple[LedgerEntry, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+    accepted: bool = True
+    ids: tuple[str, ...] = ()
+    stateful: bool = False
+    details: Mapping[str, Json] = field(default_factory=dict)
+
+
+class Quantize(BaseModel):
+    """How the final .tflite computes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    scheme: Scheme = "int8"
+    allow_float: bool = False
+    """Whether a computing op may stay float where the integer conversion fails or ruins the model."""
+    allow_select_ops: bool = False
+    """Whether TensorFlow ops outside TFLite's built-in set may be used; the device's runtime must have them."""
+    input_type: Literal["int8", "uint8", "float32"] = "int8"
+    output_type: Literal["int8", "uint8", "float32"] = "int8"
+    batch: Annotated[int, Field(ge=1)] | Literal["dynamic"] = 1
+    samples: Annotated[int, Field(ge=1)] | None = None
+    """Use at most so many calibration samples; all when absent."""
+    timeout_s: Annotated[float, Field(gt=0, strict=False)] = 1800.0
+    """Time limit of one attempt."""
+
+    @property
+    def needs_calibration(self) -> bool:
+        return self.scheme in INTEGER_SCHEMES
+
+    @property
+    def integer(self) -> bool:
+        """Whether every computing op must be integer."""
+        return self.scheme in INTEGER_SCHEMES and not self.allow_float
+
+    def remedies(self) -> tuple[Remedy, ...]:
+        """The ladder, cheapest first. The first rung is the plain conversion."""
+        return _ladder(self)
+
+    def apply(
+        self,
+        backend: Backend,
+        source: Path,
+        target: Path,
+        calibration: Dataset | None,
+        *,
+        seed: int = 0,
+        allow_float: bool | None = None,
+        accept: Callable[[Artifact], str | None] | None = None,
+    ) -> QuantizeResult:
+        """Converts `source` into `target`.
+
+        Args:
+          source: candidate `.h5`, or a trusted SavedModel directory.
+          calibration: needed for the integer schemes.
+          allow_float: False where the device cannot run float ops, whatever the recipe says; None for the recipe's word.
+          accept: looks at a converted artifact (measured accuracy, for instance) and returns a reason to try the next
+            remedy, None when it is good.
+
+        Raises:
+          ConversionError, ChildCrashError: no remedy worked; the message lists what was tried.
+          DataError: calibration data is missing.
+        """
+        permitted = self.allow_float if allow_float is None else self.allow_float and allow_float
+        return _Climb(self, backend, source, target, calibration, seed).run(permitted, accept)
+
+
+@dataclass(frozen=True)
+class _Climb:
+    """One walk up the ladder."""
+
+    settings: Quantize
+    backend: Backend
+    source: Path
+    target: Path
+    calibration: Dataset | None
+    seed: int
+
+    def run(self, float_permitted: bool, accept: Callable[[Artifact], str | None] | None) -> QuantizeResult:
+        attempts: list[Attempt] = []
+        failure: errors.EdgepackError | None = None
+        unsatisfying: tuple[Path, Remedy, dict[str, Any]] | None = None
+        for remedy in self.settings.remedies():
+            if unsatisfying is not None and not (
+                remedy.repairs_accuracy and (remedy.keeps_integers or float_permitted)
+            ):
+                continue
+            try:
+                answer = self._convert(remedy)
+                artifact = _adopted(self.target)
+            except (errors.ConversionError, errors.ChildCrashError, errors.ModelError) as error:
+                failure = error
+                attempts.append(Attempt(remedy=remedy.name, outcome=_short(error)))
+                continue
+            complaint = accept(artifact) if accept is not None else None
+            attempts.append(Attempt(remedy=remedy.name, outcome=complaint or "converted"))
+            if complaint is None:
+                return self._result(artifact, remedy, answer, attempts, accepted=True)
+            if unsatisfying is None:
+                unsatisfying = (self._aside(), remedy, answer)
+        if unsatisfying is not None:
+            kept, remedy, answer = unsatisfying
+            kept.replace(self.target)
+            return self._result(_adopted(self.target), remedy, answer, attempts, accepted=False)
+        assert failure is not None
+        raise type(failure)(_exhausted(attempts, failure)) from failure
+
+    def _convert(self, remedy: Remedy) -> dict[str, Any]:
+        settings = self.settings
+        arguments: dict[str, Json] = {
+            "source": str(self.source),
+            "target": str(self.target),
+            "scheme": settings.scheme,
+            "calibration": None if self.calibration is None else self.calibration.to_json(),
+            "batch": None if settings.batch == "dynamic" else settings.batch,
+            "input_type": settings.input_type,
+            "output_type": settings.output_type,
+            "calibration_limit": settings.samples,
+            "select_ops": settings.allow_select_ops,
+            "seed": self.seed,
+            **remedy.arguments,
+        }
+        return self.backend.call("convert", timeout_s=settings.timeout_s, **arguments)
+
+    def _aside(self) -> Path:
+        kept = self.target.with_name(self.target.name + ".first")
+        self.target.replace(kept)
+        return kept
+
+    def _result(
+        self,
+        artifact: Artifact,
+        remedy: Remedy,
+        answer: Mapping[str, Any],
+        attempts: list[Attempt],
+        *,
+        accepted: bool,
+    ) -> QuantizeResult:
+        notes = [
+            LedgerEntry(stage="quantize", layer=note["layer"], action=note["action"], reason=note["reason"])
+            for note in answer["notes"]
+        ]
+        for attempt in attempts:
+            if attempt.outcome != "converted":
+                reason = f"{attempt.remedy}: {attempt.outcome}"
+                notes.append(LedgerEntry(stage="quantize", layer="", action="note", reason=reason))
+        if remedy.arguments:
+            reason = f"converted with the remedy {remedy.name!r}: {remedy.helps}"
+            notes.append(LedgerEntry(stage="quantize", layer="", action="note", reason=reason))
+        return QuantizeResult(
+            artifact=artifact,
+            notes=tuple(notes),
+            attempts=tuple(attempts),
+            accepted=accepted,
+            ids=tuple(answer["ids"]),
+            stateful=bool(answer["stateful"]),
+            details={"remedy": remedy.name, "clipped": answer["clipped"]},
+        )
+
+
+def _ladder(settings: Quantize) -> tuple[Remedy, ...]:
+    plain = Remedy(
+        name="plain",
+        arguments={},
+        keeps_integers=True,
+        repairs_accuracy=False,
+        helps="nothing special was needed",
+    )
+    rungs = [plain]
+    if settings.batch == "dynamic":
+        rungs.append(
+            Remedy(
+                name="fixed batch",
+                arguments={"batch": 1},
+                keeps_integers=True,
+                repairs_accuracy=False,
+                helps="the free batch dimension became 1",
+            )
+        )
+    fixed: dict[str, Json] = {"batch": 1} if settings.batch == "dynamic" else {}
+    if settings.scheme in INTEGER_SCHEMES:
+        rungs += [
+            Remedy(
+                name="old quantizer",
+                arguments={**fixed, "old_quantizer": True},
+                keeps_integers=True,
+                repairs_accuracy=False,
+                helps="the converter's former quantizer was used",
+            ),
+            Remedy(
+                name="float where no integer kernel exists",
+                arguments={**fixed, "float_ops": True},
+                keeps_integers=False,
+                repairs_accuracy=False,
+                helps="ops without an integer kernel stayed float",
+            ),
+        ]
+    if settings.scheme == "int8":
+        rungs.append(
+            Remedy(
+                name="float element-wise ops",
+                arguments={**fixed, "float_ops": True, "float_kinds": list(ELEMENTWISE)},
+                keeps_integers=False,
+                repairs_accuracy=True,
+                helps="element-wise ops that need more than eight bits stayed float",
+            )
+        )
+    if settings.scheme in INTEGER_SCHEMES:
+        rungs.append(
+            Remedy(
+                name="dynamic range",
+                arguments={**fixed, "scheme": "dynamic"},
+                keeps_integers=False,
+                repairs_accuracy=True,
+                helps="weights are int8, activations are float: the inputs and outputs are float32",
+            )
+        )
+    if settings.scheme != "float32":
+        rungs.append(
+            Remedy(
+                name="float",
+                arguments={**fixed, "scheme": "float32"},
+                keeps_integers=False,
+                repairs_accuracy=True,
+                helps="nothing is quantized",
+            )
+        )
+    return tuple(rungs)
+
+
+def _adopted(path: Path) -> Artifact:
+    from edgepack.tflite import adopt
+
+    return adopt(path)
+
+
+def _short(error: Exception) -> str:
+    return str(error).splitlines()[0]
+
+
+def _exhausted(attempts: list[Attempt], failure: Exception) -> str:
+    if len(attempts) == 1:
+        return str(failure)
+    tried = "".join(f"\n  {attempt.remedy}: {attempt.outcome}" for attempt in attempts)
+    return f"the model could not be converted; tried:{tried}"
