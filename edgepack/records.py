@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias, Union
 
+from edgepack import errors
+
 Json: TypeAlias = Union[None, bool, int, float, str, list["Json"], dict[str, "Json"]]
+
+
+def canonical_json(value: Json) -> bytes:
+    """The one text of a value: sorted keys, no spaces, UTF-8 as it is, no NaN; what is hashed and packed.
+
+    Raises:
+      BadInputError: a number that JSON does not have, or something that is not JSON.
+
+    Example:
+      >>> canonical_json({"b": 1.5, "a": [True, None, "ä"]}).decode()
+      '{"a":[true,null,"ä"],"b":1.5}'
+    """
+    try:
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        return text.encode()
+    except (TypeError, ValueError) as error:
+        raise errors.BadInputError(f"a value cannot be written as canonical JSON: {error}") from error
 
 
 def file_sha256(path: Path) -> str:

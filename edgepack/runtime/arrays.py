@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import io
-import os
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgepack import errors
+from edgepack.durable import write_atomically
 
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 MODE = 0o644 << 16
@@ -40,17 +37,4 @@ def save_npz(target: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
     Raises:
       StorageError: no space, no permission.
     """
-    content = npz_bytes(arrays)
-    temporary = None
-    try:
-        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=".tmp-")
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        Path(temporary).replace(target)
-        temporary = None
-    except OSError as error:
-        need = f" ({len(content):,} bytes needed)" if error.errno == errno.ENOSPC else ""
-        raise errors.StorageError(f"{target}: cannot be written: {error.strerror}{need}") from error
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+    write_atomically(target, npz_bytes(arrays))
