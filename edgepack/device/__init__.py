@@ -1,0 +1,6 @@
+"""devices/*.toml → `Device`: what a target has, what its runtime can run, and which of the three sizes it budgets."""
+
+from edgepack.device.profile import Device, Source, describe
+from edgepack.device.shipped import load, names
+
+__all__ = ["Device", "Source", "describe", "load", "names"]

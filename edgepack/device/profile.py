@@ -1,0 +1,143 @@
+"""One device profile: data only, every number with the document it is from."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Positive = Annotated[int, Field(gt=0)]
+Words = Annotated[tuple[str, ...], Field(strict=False)]
+SizeName = Literal["file", "delivered", "flash"]
+
+NUMBERS = (
+    "cores",
+    "clock_mhz",
+    "memory_bytes",
+    "ram_bytes",
+    "flash_bytes",
+    "budget_bytes",
+    "budget_ram_bytes",
+)
+"""Keys that hold a number, each of which needs a source."""
+
+
+class Source(BaseModel):
+    """``[[source]]``: a document and the keys that it backs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    for_keys: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
+    """Keys of this profile."""
+    document: Annotated[str, Field(min_length=1)]
+    """Title of the datasheet, manual or page; or "choice: …" for a number that edgepack chose, with the reason."""
+    url: str | None = None
+
+    @model_validator(mode="after")
+    def _findable(self) -> Source:
+        if self.url is None and not self.document.startswith("choice: "):
+            raise ValueError('needs a url, or a document that starts with "choice: "')
+        if self.url is not None and re.match(r"https?://", self.url) is None:
+            raise ValueError(f"url: expected http(s)://…; got {self.url!r}")
+        return self
+
+
+class Device(BaseModel):
+    """A target device.
+
+    Sizes are bytes; 1 KB = 1,000 bytes, but memories are built in powers of two: 264 KiB is 270336.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    edgepack: Literal[1]
+    """Format of the profile."""
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+    """As in `--device`; the file has the same name."""
+    title: str
+    kind: Literal["cpu", "mcu", "npu"]
+    architecture: str
+    """Such as "aarch64", "armv7e-m", "xtensa-lx7"."""
+    cpu: str
+    cores: Positive
+    clock_mhz: Positive | None = None
+    simd: Words = ()
+    """Instruction sets that int8 kernels use."""
+    memory_bytes: Positive | None = None
+    """Main memory of a CPU device."""
+    ram_bytes: Positive | None = None
+    """SRAM of a microcontroller or NPU system."""
+    flash_bytes: Positive | None = None
+    runtime: Literal["litert", "tflite-runtime", "tflite-micro"]
+    """Interpreter that runs the model there."""
+    accelerator: str | None = None
+    """Vela's --accelerator-config for an NPU."""
+    threads: Positive = 1
+    transport: Literal["local", "ssh", "adb", "xcode", "serial", "none"]
+    """How edgepack would reach it."""
+    budgeted_size: SizeName
+    """Which of the three sizes counts here."""
+    budget_bytes: Positive | None = None
+    """Limit of that size, leaving room for the application."""
+    budget_ram_bytes: Positive | None = None
+    """Limit of the tensors' memory while running."""
+    float_allowed: bool
+    """Whether float operators may remain; never on microcontrollers and NPUs."""
+    dtypes: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
+    """Weight and activation types with fast kernels, best first."""
+    notes: Words = ()
+    """What is worth knowing about operators and types there."""
+    source: Annotated[tuple[Source, ...], Field(strict=False)] = ()
+
+    @field_validator("notes")
+    @classmethod
+    def _sentences(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if any(not note.strip() for note in value):
+            raise ValueError("an empty note")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Device:
+        if self.kind != "cpu" and self.float_allowed:
+            raise ValueError(f'float_allowed = true: a device of kind "{self.kind}" gets integer models only')
+        if (self.accelerator is not None) != (self.kind == "npu"):
+            raise ValueError('accelerator goes with kind = "npu"')
+        known = set(type(self).model_fields)
+        for number, source in enumerate(self.source, start=1):
+            for key in source.for_keys:
+                if key not in known:
+                    raise ValueError(f'[[source]] {number} for_keys: "{key}" is no key of a profile')
+        backed = {key for source in self.source for key in source.for_keys}
+        bare = [key for key in NUMBERS if getattr(self, key) is not None and key not in backed]
+        if bare and self.name != "host":
+            raise ValueError(f"{', '.join(bare)}: no [[source]] names the document the number is from")
+        return self
+
+    def size_limits(self) -> dict[str, int | None]:
+        """Its limits under the names of `[budget]`."""
+        return {
+            "max_file_bytes": self.budget_bytes if self.budgeted_size == "file" else None,
+            "max_delivered_bytes": self.budget_bytes if self.budgeted_size == "delivered" else None,
+            "max_flash_bytes": self.budget_bytes if self.budgeted_size == "flash" else None,
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Every key, for `edgepack devices --json` and the package's manifest."""
+        return self.model_dump(mode="json")
+
+
+def describe(device: Device) -> str:
+    """A profile in full, for people: every key, with the source of its number."""
+    backing = {key: source for source in device.source for key in source.for_keys}
+    lines = [f"{device.name}: {device.title}"]
+    for key, value in device.to_json().items():
+        if key in ("edgepack", "name", "title", "source", "notes") or value in (None, []):
+            continue
+        shown = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else value
+        shown = ", ".join(map(str, value)) if isinstance(value, list) else shown
+        origin = f"   [{backing[key].document}]" if key in backing else ""
+        lines.append(f"  {key:<17} {shown}{origin}")
+    lines += [f"  note: {note}" for note in device.notes]
+    lines += [f"  source: {source.document} {source.url or ''}".rstrip() for source in device.source]
+    return "\n".join(lines)

@@ -1,0 +1,56 @@
+"""Finding device profiles: those that come with edgepack, those beside the recipe, or a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgepack import errors, tables
+from edgepack.device.profile import Device
+
+
+def folders(beside: Path | None = None) -> tuple[Path, ...]:
+    """Where profiles are looked for, first match wins: `devices/` beside the recipe, then edgepack's own."""
+    package = Path(__file__).resolve().parents[1]
+    own = [folder for folder in (package / "_devices", package.parent / "devices") if folder.is_dir()][:1]
+    theirs = [] if beside is None or not (beside / "devices").is_dir() else [(beside / "devices").resolve()]
+    return tuple(dict.fromkeys((*theirs, *own)))
+
+
+def names(beside: Path | None = None) -> tuple[str, ...]:
+    """Names of all profiles that can be found.
+
+    Args:
+      beside: folder of the recipe, whose `devices/` is looked into as well.
+    """
+    return tuple(sorted({file.stem for folder in folders(beside) for file in folder.glob("*.toml")}))
+
+
+def load(device: str, *, beside: Path | None = None) -> Device:
+    """Reads a profile.
+
+    Args:
+      device: name of a profile, or path of a .toml file.
+      beside: folder of the recipe, whose `devices/` is looked into first.
+
+    Raises:
+      DeviceError: no such device; the message has the nearest name.
+      RecipeError: the profile is wrong.
+    """
+    file = _find(device, beside)
+    profile = tables.validate(Device, tables.read(file, noun="device profile"), source=file)
+    if profile.name != file.stem:
+        raise errors.RecipeError(
+            f'{file}: "name" is "{profile.name}"; expected the name of the file, "{file.stem}"'
+        )
+    return profile
+
+
+def _find(device: str, beside: Path | None) -> Path:
+    if device.endswith(".toml") or "/" in device:
+        if Path(device).is_file():
+            return Path(device)
+        raise errors.DeviceError(f"{device}: no such device profile")
+    for folder in folders(beside):
+        if (folder / f"{device}.toml").is_file():
+            return folder / f"{device}.toml"
+    raise errors.DeviceError(f'device "{device}" is unknown{tables.nearest(device, names(beside))}')

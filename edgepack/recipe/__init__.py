@@ -1,0 +1,19 @@
+"""recipes/*.toml → `Recipe`: everything that a build is told, checked before anything runs."""
+
+from edgepack.recipe.budget import float_allowed, limits
+from edgepack.recipe.canonical import to_toml
+from edgepack.recipe.model import Budget, Metric, ModelSource, Recipe
+from edgepack.recipe.shipped import find, load, names
+
+__all__ = [
+    "Budget",
+    "Metric",
+    "ModelSource",
+    "Recipe",
+    "find",
+    "float_allowed",
+    "limits",
+    "load",
+    "names",
+    "to_toml",
+]

@@ -1,0 +1,236 @@
+"""The tables of a recipe as frozen models. recipes/README.md lists every key; a test keeps the two together."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import operator
+import re
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
+
+from edgepack.data import DataSource, Preprocess
+from edgepack.records import Json, canonical_json
+from edgepack.stages import STAGES, StageSettings
+from edgepack.stages.quantize import Quantize
+from edgepack.tables import nearest
+
+METRICS: Final = ("top1", "top5", "topk", "auc", "f1", "mae", "mse")
+CALIBRATED: Final = ("int8", "int16x8")
+"""Schemes that need `[data.calibration]`."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_VERSION = re.compile(r"\d{1,9}(\.\d{1,9}){0,2}([-+][0-9A-Za-z][0-9A-Za-z.+-]{0,63})?")
+_FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+
+Bytes = Annotated[int, Field(gt=0)]
+Stage = Annotated[functools.reduce(operator.or_, STAGES.values()), Field(discriminator="use")]
+
+
+class Table(BaseModel):
+    """Base of the recipe's tables: frozen, no unknown keys, no silent conversions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class ModelSource(Table):
+    """`[model]`: the trained model."""
+
+    path: Annotated[str, Field(min_length=1)]
+    """.keras, .h5 or a SavedModel folder, relative to the recipe."""
+    sha256: str | None = None
+    """Pins the file's bytes."""
+    custom: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """"module:Class" of your own layers, imported from the recipe's folder with --trust-code."""
+    outputs: Annotated[tuple[str, ...], Field(strict=False, min_length=1)] | None = None
+    """Keep only these outputs of the model."""
+
+    @field_validator("sha256")
+    @classmethod
+    def _digest(cls, value: str | None) -> str | None:
+        if value is not None and re.fullmatch(r"[0-9a-f]{64}", value) is None:
+            raise ValueError(f"expected 64 lowercase hex digits; got {value!r}")
+        return value
+
+    @field_validator("custom")
+    @classmethod
+    def _classes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for reference in value:
+            if _FUNCTION.fullmatch(reference) is None:
+                raise ValueError(f'expected "module:Class"; got {reference!r}')
+        return value
+
+
+class Data(Table):
+    """`[data]`: its three sources."""
+
+    calibration: DataSource | None = None
+    """Representative samples for the integer scales; labels are not needed."""
+    evaluation: DataSource | None = None
+    """Labelled samples on which the float model and the .tflite are compared."""
+    training: DataSource | None = None
+    """Samples for fine-tuning; without, every stage acts in one shot."""
+
+
+class Metric(Table):
+    """`[metric]`: what the float model and the .tflite are compared by."""
+
+    name: str
+    """"top1", "top5", "topk" (with k), "auc", "f1", "mae", "mse", or your own "module:function"."""
+    output: str | None = None
+    """Which output of the model; needed where there are several."""
+    k: Annotated[int, Field(ge=1)] | None = None
+    """For "topk"."""
+
+    @model_validator(mode="after")
+    def _known(self) -> Metric:
+        if self.name not in METRICS and _FUNCTION.fullmatch(self.name) is None:
+            raise ValueError(
+                f'name = "{self.name}" is unknown{nearest(self.name, METRICS)} (or "module:function")'
+            )
+        if (self.k is not None) != (self.name == "topk"):
+            raise ValueError('name = "topk" needs k' if self.k is None else 'k is for name = "topk"')
+        return self
+
+    @property
+    def function(self) -> str | None:
+        """ "module:function" where the metric is the user's own code, which needs --trust-code."""
+        return self.name if ":" in self.name else None
+
+
+class Budget(Table):
+    """`[budget]`: a build that misses one of these fails, naming it."""
+
+    max_drop: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 0.005
+    """How much worse the .tflite may be: absolute for scores, relative to the float model's for mae and mse."""
+    max_file_bytes: Bytes | None = None
+    max_delivered_bytes: Bytes | None = None
+    """After brotli at quality 11."""
+    max_flash_bytes: Bytes | None = None
+    max_latency_ms: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] | None = None
+    """p50 on the device that the build measures on."""
+    min_compression: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] | None = None
+    """Bytes of the float .tflite divided by those of the shipped one."""
+
+
+class Recipe(Table):
+    """A whole recipe.
+
+    Example:
+      >>> Recipe.model_validate({"edgepack": 1, "name": "x", "version": "1", "model": {"path": "m.keras"},
+      ...                        "quantize": {"scheme": "float32"}}).order
+      'pipeline'
+    """
+
+    edgepack: Literal[1]
+    """Format of the recipe."""
+    name: str
+    """Of the package; a safe file name."""
+    version: str
+    """Of the package, such as "1.0.0"."""
+    order: Literal["pipeline", "strict"] = "pipeline"
+    """"pipeline": sorted so that no stage undoes another's work; "strict": literally."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    labels: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Class names, in the order of the model's outputs."""
+    model: ModelSource
+    data: Data = Field(default_factory=Data)
+    preprocess: Preprocess = Field(default_factory=Preprocess)
+    metric: Metric | None = None
+    stage: Annotated[tuple[Stage, ...], Field(strict=False)] = ()  # type: ignore[valid-type]
+    quantize: Quantize = Field(default_factory=Quantize)
+    budget: Budget = Field(default_factory=Budget)
+
+    _path: Path = PrivateAttr(default=Path("recipe.toml"))
+
+    @field_validator("name")
+    @classmethod
+    def _file_name(cls, value: str) -> str:
+        if _NAME.fullmatch(value) is None:
+            raise ValueError(
+                f"{value!r} cannot name a file: expected letters, digits, '.', '_' and '-', at most 100, "
+                "the first a letter or digit"
+            )
+        return value
+
+    @field_validator("version")
+    @classmethod
+    def _semantic(cls, value: str) -> str:
+        if _VERSION.fullmatch(value) is None:
+            raise ValueError(f'{value!r} is not a version: expected "1", "1.2", "1.2.3" or "1.2.3-rc.1"')
+        return value
+
+    @field_validator("labels")
+    @classmethod
+    def _distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("a class name stands there twice")
+        return value
+
+    @model_validator(mode="after")
+    def _whole(self) -> Recipe:
+        scheme = self.quantize.scheme
+        if scheme in CALIBRATED and self.data.calibration is None:
+            raise ValueError(
+                f'[data.calibration]: is missing; scheme = "{scheme}" needs representative samples for its scales'
+            )
+        if self.metric is not None and self.data.evaluation is None:
+            raise ValueError("[data.evaluation]: is missing; [metric] needs labelled samples")
+        for number, stage in enumerate(self.stage, start=1):
+            own = getattr(stage, "data", None)
+            if stage.needs_training_data and self.data.training is None and own is None:
+                raise ValueError(
+                    f'[[stage]] {number} "{stage.use}": needs [data.training]; the recipe has none'
+                )
+        return self
+
+    @property
+    def path(self) -> Path:
+        """The file it was read from, absolute."""
+        return self._path
+
+    @property
+    def directory(self) -> Path:
+        """What the paths in it are relative to."""
+        return self._path.parent
+
+    @property
+    def model_path(self) -> Path:
+        """The model, absolute."""
+        return self.resolve(self.model.path)
+
+    @property
+    def stages(self) -> tuple[StageSettings, ...]:
+        """The ``[[stage]]`` list as it is written."""
+        return self.stage
+
+    def resolved_stage(self, stage: StageSettings) -> StageSettings:
+        """A stage with the paths in it made absolute, as the backend needs it."""
+        student = getattr(stage, "student", None)
+        return stage if student is None else stage.model_copy(update={"student": str(self.resolve(student))})
+
+    def resolve(self, relative: str) -> Path:
+        """A path of the recipe, absolute."""
+        return (self.directory / relative).resolve()
+
+    def located(self, path: Path) -> Recipe:
+        """The same recipe, read from `path`."""
+        copy = self.model_copy()
+        copy._path = path.resolve()
+        return copy
+
+    def canonical_json(self) -> bytes:
+        """All settings, defaults included, in one canonical text: the same for the same recipe wherever it lies."""
+        return canonical_json(self.to_json())
+
+    def to_json(self) -> dict[str, Json]:
+        """All settings, defaults included."""
+        dumped: dict[str, Any] = self.model_dump(mode="json")
+        return dumped
+
+    @property
+    def sha256(self) -> str:
+        """Digest of `canonical_json`."""
+        return hashlib.sha256(self.canonical_json()).hexdigest()

@@ -1,0 +1,130 @@
+"""`use = "cluster"`: the weights of a layer or a channel take few distinct values (Han, Mao and Dally, ICLR 2016)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from edgepack.records import Claim, Json
+from edgepack.stages.selectors import Selector
+from edgepack.stages.settings import (
+    Decision,
+    StageResult,
+    StageSettings,
+    Step,
+    Target,
+    as_json,
+    called_on,
+    refusal,
+    trivial_share,
+)
+
+if TYPE_CHECKING:
+    from edgepack.backend import Backend
+    from edgepack.data import Dataset
+    from edgepack.gate.facts import Kernel
+
+Clusters = Annotated[int, Field(ge=2, le=256)]
+
+
+class ClusterTarget(BaseModel):
+    """``[[stage.target]]``: another number of clusters for the layers it selects; the last that matches wins."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    layers: Selector
+    clusters: Clusters
+
+
+class Cluster(StageSettings):
+    """Weight clustering. Zero counts as one of the clusters where sparsity is preserved."""
+
+    use: Literal["cluster"] = "cluster"
+    clusters: Clusters = 16
+    """Distinct values at most, zero included."""
+    per: Literal["channel", "layer"] = "channel"
+    """"channel": survives int8, which scales every output channel on its own grid."""
+    initialization: Literal["linear", "density", "kmeans++", "random"] = "kmeans++"
+    preserve_sparsity: bool = True
+    """Weights that are zero stay zero, in the clustering and in the training after it."""
+    target: Annotated[tuple[ClusterTarget, ...], Field(strict=False)] = ()
+
+    def selectors(self) -> tuple[Selector, ...]:
+        return (self.layers, *(target.layers for target in self.target))
+
+    def plan_layer(self, target: Target) -> Decision:
+        facts = target.facts
+        if (reason := refusal(self, target)) is not None:
+            return Decision(reason=reason)
+        if not facts.kernels:
+            return Decision(reason=f"{facts.kind} has no kernel")
+        clusters = self._clusters(target)
+        reasons, kernels = [], []
+        for kernel in facts.kernels:
+            reason = self._reason_against(kernel, clusters, target)
+            if reason is None:
+                kernels.append(kernel)
+            else:
+                reasons.append(reason if len(facts.kernels) == 1 else f"{kernel.role}: {reason}")
+        remark = "; ".join(reasons)
+        if not kernels:
+            return Decision(reason=remark)
+        parameters: dict[str, Json] = {
+            "clusters": clusters,
+            "per": self.per,
+            "initialization": self.initialization,
+            "kernels": [kernel.role for kernel in kernels],
+        }
+        claims = tuple(
+            Claim(layer=facts.name, kind="clusters", wanted=float(clusters), per=self.per, role=kernel.role)
+            for kernel in kernels
+        )
+        return Decision(parameters=parameters, reason=remark, claims=claims)
+
+    def _clusters(self, target: Target) -> int:
+        clusters = self.clusters
+        for special in self.target:
+            if special.layers.selects(target.facts, origin=target.origin):
+                clusters = special.clusters
+        return clusters
+
+    def _reason_against(self, kernel: Kernel, clusters: int, target: Target) -> str | None:
+        channels = 1
+        if self.per == "channel":
+            for axis in kernel.channel_axes:
+                channels *= kernel.array.shape[axis]
+        weights = int(kernel.array.size) // channels
+        if weights <= clusters:
+            where = "channel" if self.per == "channel" and kernel.channel_axes else "layer"
+            return f"{weights} weights per {where}: no more than {clusters} values anyway"
+        if called_on(self, target):
+            return None
+        if kernel.role == "depthwise" and self.per == "layer":
+            return "depthwise kernels need their own values per channel; name the layer to cluster it"
+        return trivial_share(kernel, target)
+
+    def apply(
+        self,
+        backend: Backend,
+        source: Path,
+        target: Path,
+        step: Step,
+        training: Dataset | None,
+        seed: int,
+        *,
+        teacher: Path | None = None,
+        validation: Dataset | None = None,
+    ) -> StageResult:
+        """Clusters `source` into `target`; see `StageSettings.apply`."""
+        answer: dict[str, Any] = backend.call(
+            "cluster",
+            source=str(source),
+            target=str(target),
+            layers=as_json(step.layers),
+            keep=as_json(step.keep),
+            training=self.train.request(training, teacher=teacher, validation=validation),
+            seed=seed,
+        )
+        return StageResult.of(self.use, answer)

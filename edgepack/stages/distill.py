@@ -1,0 +1,82 @@
+"""`use = "distill"`: a smaller student learns from the model so far (Hinton, Vinyals and Dean, arXiv 1503.02531)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from edgepack.stages.settings import StageResult, StageSettings, Step, as_json
+from edgepack.stages.training import Distillation, Fraction, Positive, Training
+
+if TYPE_CHECKING:
+    from edgepack.backend import Backend
+    from edgepack.data import Dataset
+
+
+class Distill(StageSettings):
+    """Trains another, smaller model on the teacher's soft targets; every later stage acts on the student.
+
+    To keep the architecture and only train against the teacher, use "finetune" with `[stage.train.distill]`.
+    """
+
+    makes_new_architecture: ClassVar[bool] = True
+    needs_training_data: ClassVar[bool] = True
+
+    use: Literal["distill"] = "distill"
+    student: str | None = None
+    """Model file of the student, relative to the recipe; its weights are the start."""
+    width: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
+    """Or: the same architecture with this share of the channels and units, freshly initialized."""
+    alpha: Fraction = 0.9
+    temperature: Positive = 4.0
+    loss: Literal["kl", "ce"] = "kl"
+    train: Training = Field(default_factory=lambda: Training(epochs=30, learning_rate=1e-3))
+
+    @model_validator(mode="after")
+    def _one_student(self) -> Distill:
+        if (self.student is None) == (self.width is None):
+            raise ValueError(
+                'give either student = "model file" or width = 0.5; to keep the architecture, '
+                'use "finetune" with [stage.train.distill]'
+            )
+        if not self.layers.is_default:
+            raise ValueError("a student is a whole model: distill takes no `layers`")
+        if not self.train.on:
+            raise ValueError("distilling is training: train = false and epochs = 0 have no meaning here")
+        if self.train.distill is not None:
+            raise ValueError(
+                "alpha, temperature and loss stand in the stage itself; remove [stage.train.distill]"
+            )
+        return self
+
+    def apply(
+        self,
+        backend: Backend,
+        source: Path,
+        target: Path,
+        step: Step,
+        training: Dataset | None,
+        seed: int,
+        *,
+        teacher: Path | None = None,
+        validation: Dataset | None = None,
+    ) -> StageResult:
+        """Trains the student; the teacher is `source`. See `StageSettings.apply`.
+
+        The pipeline passes settings whose `student` is absolute (`Recipe.resolved_stage`).
+        """
+        softened = Distillation(alpha=self.alpha, temperature=self.temperature, loss=self.loss)
+        train = self.train.model_copy(update={"distill": softened})
+        answer: dict[str, Any] = backend.call(
+            "distill",
+            source=str(source),
+            target=str(target),
+            student=self.student,
+            width=self.width,
+            keep=as_json(step.keep),
+            training=train.request(training, teacher=source, validation=validation),
+            seed=seed,
+        )
+        return StageResult.of(self.use, answer)

@@ -1,0 +1,174 @@
+"""`use = "factorize"`: one kernel becomes two or three smaller ones of low rank.
+
+Forms: `edgepack.numerics.factorize` (Dense, 1×1, Conv1D; channel and spatial form of Conv2D) and
+`edgepack.numerics.tucker`. The factors are stock Keras layers named `<layer>_reduce`, `<layer>_core`, `<layer>_expand`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+
+from pydantic import Field, model_validator
+
+from edgepack.records import Claim
+from edgepack.stages import splits
+from edgepack.stages.settings import Decision, StageResult, StageSettings, Step, Target, as_json, refusal
+
+if TYPE_CHECKING:
+    from edgepack.backend import Backend
+    from edgepack.data import Dataset
+    from edgepack.gate.facts import Kernel
+
+PositiveRank = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(gt=0.0, lt=1.0)]
+
+
+class Factorize(StageSettings):
+    """Low-rank factorization; exactly one goal of `energy`, `ratio`, `rank`, `max_error`.
+
+    A layer whose factors would not save weights *and* multiply-adds at the rank that the goal needs is left alone.
+    """
+
+    use: Literal["factorize"] = "factorize"
+    energy: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
+    """Share of the sum of squared singular values that is kept."""
+    ratio: Share | None = None
+    """The factors hold at most this share of the layer's weights."""
+    rank: PositiveRank | Annotated[tuple[PositiveRank, PositiveRank], Field(strict=False)] | None = None
+    """The rank itself; [inputs, outputs] for form = "tucker"."""
+    max_error: Share | None = None
+    """Bound on ‖W − W_r‖ / ‖W‖ of each layer (Frobenius norm)."""
+    form: Literal["auto", "spatial", "channel", "tucker"] = "auto"
+    """For Conv2D larger than 1×1: k×1 then 1×k, k×k then 1×1, or three kernels; "auto" takes the smaller of the first
+    two. Other layers have one form."""
+    min_weights: Annotated[int, Field(ge=0)] = 1000
+    """Kernels with fewer weights are left alone."""
+    min_saving: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.05
+    """Share of weights and of multiply-adds that must be saved at least: every factor is an operator more."""
+
+    @model_validator(mode="after")
+    def _one_goal(self) -> Factorize:
+        goals = [name for name in ("energy", "ratio", "rank", "max_error") if getattr(self, name) is not None]
+        if len(goals) != 1:
+            raise ValueError(
+                "give exactly one of energy, ratio, rank, max_error"
+                + (f"; got {', '.join(goals)}" if goals else "")
+            )
+        if isinstance(self.rank, tuple) and self.form != "tucker":
+            raise ValueError(f'rank = {list(self.rank)}: two ranks are for form = "tucker"')
+        return self
+
+    @property
+    def goal(self) -> tuple[splits.Goal, float | splits.Rank]:
+        """The goal's name and value."""
+        for name in ("energy", "ratio", "rank", "max_error"):
+            if (value := getattr(self, name)) is not None:
+                return cast(splits.Goal, name), value
+        raise AssertionError("the validator admits no stage without a goal")
+
+    def plan_layer(self, target: Target) -> Decision:
+        facts = target.facts
+        if (reason := refusal(self, target)) is not None:
+            return Decision(reason=reason)
+        if target.origin is not None:
+            return Decision(reason="is a factor already")
+        if facts.kind not in splits.FACTORIZABLE and not facts.kernels:
+            return Decision(reason=f"{facts.kind} has no kernel")
+        kernel = splits.kernel_to_split(facts)
+        if isinstance(kernel, str):
+            return Decision(reason=kernel)
+        if kernel.array.size < self.min_weights:
+            return Decision(
+                reason=f"{kernel.array.size:,} weights: fewer than min_weights = {self.min_weights:,}"
+            )
+        cost = splits.work(facts, kernel, self.form)
+        if target.work_limit is not None and cost > target.work_limit:
+            return Decision(
+                parameters={"form": self.form, "rank": None, "kernels": [kernel.role]},
+                reason="large: rank decided at build",
+                undecided=True,
+            )
+        return self._decide(target, kernel, cost)
+
+    def _decide(self, target: Target, kernel: Kernel, cost: float) -> Decision:
+        goal, value = self.goal
+        strides = splits.strides_of(target.facts)
+        found = [
+            splits.split(form, kernel, goal, value, strides) for form in splits.forms(target.facts, self.form)
+        ]
+        paying = [each for each in found if each.savings.pays and _saving(each) >= self.min_saving]
+        if not paying:
+            nearest = max(found, key=_saving)
+            return Decision(reason=self._why_not(nearest), work=cost)
+        # One goal fixes the error and leaves the size to choose, the other way round for the other two.
+        if goal in ("energy", "max_error"):
+            best = min(paying, key=lambda each: each.savings.weights_after)
+        else:
+            best = min(paying, key=lambda each: each.error or 0.0)
+        kept = list(best.rank) if isinstance(best.rank, tuple) else best.rank
+        name = target.facts.name
+        ranks = (
+            {f"{name}_reduce": best.rank[0], f"{name}_core": best.rank[1]}
+            if isinstance(best.rank, tuple)
+            else {f"{name}_reduce": best.rank}
+        )
+        return Decision(
+            parameters={"form": best.form, "rank": cast(Any, kept), "kernels": [kernel.role]},
+            reason=f"rank {_shown(best.rank)} of {_shown(best.full)}, {_saving(best):.0%} smaller",
+            claims=tuple(
+                Claim(layer=factor, kind="rank", wanted=float(wanted)) for factor, wanted in ranks.items()
+            ),
+            work=cost,
+        )
+
+    def _why_not(self, split: splits.Split) -> str:
+        goal, value = self.goal
+        savings = split.savings
+        for unit, before, after in (
+            ("weights", savings.weights_before, savings.weights_after),
+            ("multiply-adds per position", savings.multiply_adds_before, savings.multiply_adds_after),
+        ):
+            if after > before * (1.0 - self.min_saving) or after >= before:
+                asked = f"{goal} = {list(value) if isinstance(value, tuple) else value:}"
+                return (
+                    f"{asked} needs rank {_shown(split.rank)} of {_shown(split.full)} ({split.form}): "
+                    f"{after:,} {unit} instead of {before:,}"
+                )
+        raise AssertionError("a split that saves both is taken")
+
+    def apply(
+        self,
+        backend: Backend,
+        source: Path,
+        target: Path,
+        step: Step,
+        training: Dataset | None,
+        seed: int,
+        *,
+        teacher: Path | None = None,
+        validation: Dataset | None = None,
+    ) -> StageResult:
+        """Factorizes `source` into `target`; see `StageSettings.apply`."""
+        answer: dict[str, Any] = backend.call(
+            "factorize",
+            source=str(source),
+            target=str(target),
+            layers=as_json(step.layers),
+            keep=as_json(step.keep),
+            training=self.train.request(training, teacher=teacher, validation=validation),
+            seed=seed,
+        )
+        return StageResult.of(self.use, answer)
+
+
+def _saving(split: splits.Split) -> float:
+    savings = split.savings
+    return 1.0 - max(
+        savings.weights_after / savings.weights_before,
+        savings.multiply_adds_after / savings.multiply_adds_before,
+    )
+
+
+def _shown(rank: splits.Rank) -> str:
+    return " × ".join(map(str, rank)) if isinstance(rank, tuple) else str(rank)
