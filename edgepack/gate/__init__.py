@@ -1,6 +1,21 @@
-"""Reads untrusted model files statically: h5py, json and zipfile, never a Keras loader, no code from the file."""
+"""Reads untrusted model files statically: h5py, json and zipfile; never a Keras loader, no code from the file."""
 
 from edgepack.gate.facts import Kernel, LayerFacts, layer_facts
-from edgepack.gate.graph import Call, Graph, Layer, Ref
+from edgepack.gate.graph import INPUT_KIND, Call, Graph, Layer, Ref, map_refs, refs_in
+from edgepack.gate.reader import read
+from edgepack.gate.sniff import is_saved_model
 
-__all__ = ["Call", "Graph", "Kernel", "Layer", "LayerFacts", "Ref", "layer_facts"]
+__all__ = [
+    "INPUT_KIND",
+    "Call",
+    "Graph",
+    "Kernel",
+    "Layer",
+    "LayerFacts",
+    "Ref",
+    "is_saved_model",
+    "layer_facts",
+    "map_refs",
+    "read",
+    "refs_in",
+]

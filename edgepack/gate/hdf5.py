@@ -1,0 +1,216 @@
+"""Safe reading of HDF5: every object is looked at before any of its data is, and nothing outside the file is opened."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, Final
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from edgepack import errors
+
+SIZE_LIMIT_BYTES: Final = 2 << 30
+OBJECT_LIMIT: Final = 100_000
+DEPTH_LIMIT: Final = 64
+ATTRIBUTE_LIMIT_BYTES: Final = 64 << 20
+RATIO_LIMIT: Final = 500
+_DEFLATE, _SHUFFLE, _FLETCHER32, _LZF = 1, 2, 3, 32000
+_FILTERS: Final = frozenset((_DEFLATE, _SHUFFLE, _FLETCHER32, _LZF))
+
+
+class Hdf5:
+    """One HDF5 file: its groups, attributes and datasets by path, all checked on opening.
+
+    Args:
+      source: a path, or the bytes of a file (the weights member of a .keras archive).
+      where: names the file in messages.
+
+    Raises:
+      ModelError: damaged, or asks for something that a Keras file never does (links, external storage, virtual
+        datasets, foreign filters, shapes or ratios of a bomb).
+    """
+
+    def __init__(self, source: Path | bytes, where: str) -> None:
+        self._where = where
+        try:
+            if isinstance(source, bytes):
+                self._file = h5py.File(h5py.h5f.open_file_image(source), "r")
+            else:
+                self._file = h5py.File(source, "r", locking=False)
+        except Exception as error:
+            raise self._damaged(error) from None
+        self.groups: set[str] = {""}
+        self.datasets: dict[str, h5py.Dataset] = {}
+        try:
+            self._walk()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Hdf5:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the file."""
+        self.datasets = {}
+        self._file.close()
+
+    def read(self, path: str) -> npt.NDArray[Any]:
+        """The values of one dataset; bfloat16 becomes float32."""
+        dataset = self.datasets.get(path)
+        if dataset is None:
+            raise errors.ModelError(
+                f"{self._where}: has no weights at {path!r}; the file is incomplete, save it again"
+            )
+        try:
+            array = np.asarray(dataset[()])
+        except Exception as error:
+            raise self._damaged(error) from None
+        if array.dtype.kind == "V" and array.dtype.itemsize == 2:  # how h5py stores bfloat16
+            bits = np.frombuffer(array.tobytes(), np.uint16).astype(np.uint32) << 16
+            array = bits.view(np.float32).reshape(array.shape)
+        if array.dtype.kind not in "fiub":
+            raise errors.ModelError(f"{self._where}: {path!r} holds {array.dtype}, expected numbers")
+        return np.ascontiguousarray(array) if array.ndim else array
+
+    def text(self, group: str, name: str) -> str | None:
+        """A text attribute, also when it was split into ``name0``, ``name1`` …; None where there is none."""
+        values = self.strings(group, name)
+        return None if values is None else "".join(values)
+
+    def strings(self, group: str, name: str) -> list[str] | None:
+        """An attribute that is a text or a list of texts, also when split into ``name0`` …; None where absent."""
+        value = self._attribute(group, name)
+        if value is None and self._attribute(group, f"{name}0") is not None:
+            parts: list[str] = []
+            while (chunk := self._attribute(group, f"{name}{len(parts)}")) is not None:
+                parts.append(chunk)
+            return [text for part in parts for text in _texts(part)]
+        return None if value is None else _texts(value)
+
+    def _attribute(self, group: str, name: str) -> Any:
+        if group not in self.groups:
+            return None
+        try:
+            holder = self._file[group or "/"]
+            if name not in holder.attrs:
+                return None
+            attribute = h5py.h5a.open(holder.id, name.encode())
+            declared = math.prod(attribute.shape) * max(1, attribute.dtype.itemsize)
+            if declared > ATTRIBUTE_LIMIT_BYTES:
+                raise errors.ModelError(
+                    f"{self._where}: attribute {name!r} declares {declared:,} bytes; the limit is {ATTRIBUTE_LIMIT_BYTES:,}"
+                )
+            return holder.attrs[name]
+        except errors.EdgepackError:
+            raise
+        except Exception as error:
+            raise self._damaged(error) from None
+
+    def _walk(self) -> None:
+        declared_total = 0
+        seen = 0
+        stack: list[tuple[str, Any]] = [("", self._file)]
+        while stack:
+            prefix, group = stack.pop()
+            try:
+                names = list(group)
+            except Exception as error:
+                raise self._damaged(error) from None
+            for name in names:
+                seen += 1
+                path = f"{prefix}/{name}" if prefix else name
+                if seen > OBJECT_LIMIT or path.count("/") > DEPTH_LIMIT:
+                    raise errors.ModelError(
+                        f"{self._where}: more objects or deeper groups than any Keras file has; refused"
+                    )
+                item = self._open(group, name, path)
+                if isinstance(item, h5py.Group):
+                    self.groups.add(path)
+                    stack.append((path, item))
+                else:
+                    declared_total += self._check_dataset(item, path)
+                    self.datasets[path] = item
+                if declared_total > SIZE_LIMIT_BYTES:
+                    raise errors.ModelError(
+                        f"{self._where}: declares {declared_total:,} bytes at {path!r}; the limit is {SIZE_LIMIT_BYTES:,}"
+                    )
+
+    def _open(self, group: Any, name: str, path: str) -> Any:
+        try:
+            link = group.get(name, getlink=True)
+            if not isinstance(link, h5py.HardLink):
+                raise errors.ModelError(
+                    f"{self._where}: {path!r} is a {type(link).__name__}, which can read other files; refused. "
+                    "Keras writes none: save the model again with model.save()"
+                )
+            item = group[name]
+        except errors.EdgepackError:
+            raise
+        except Exception as error:
+            raise self._damaged(error) from None
+        if not isinstance(item, (h5py.Group, h5py.Dataset)):
+            raise errors.ModelError(
+                f"{self._where}: {path!r} is a {type(item).__name__}, which Keras never writes; refused"
+            )
+        return item
+
+    def _check_dataset(self, dataset: h5py.Dataset, path: str) -> int:
+        """Refuses what could leave the file, run foreign code or fill the memory; returns the declared bytes."""
+        try:
+            properties = dataset.id.get_create_plist()
+            external = properties.get_external_count()
+            virtual = dataset.is_virtual
+            filters = {properties.get_filter(number)[0] for number in range(properties.get_nfilters())}
+            declared = math.prod(dataset.shape or ()) * dataset.dtype.itemsize
+            stored = dataset.id.get_storage_size()
+        except Exception as error:
+            raise self._damaged(error) from None
+        if external:
+            raise errors.ModelError(
+                f"{self._where}: {path!r} keeps its data in another file (external storage); refused"
+            )
+        if virtual:
+            raise errors.ModelError(f"{self._where}: {path!r} is a virtual dataset over other files; refused")
+        if not filters <= _FILTERS:
+            raise errors.ModelError(
+                f"{self._where}: {path!r} needs HDF5 filter {sorted(filters - _FILTERS)}, a plug-in; refused. "
+                "Only gzip, lzf, shuffle and fletcher32 are read"
+            )
+        if declared > SIZE_LIMIT_BYTES:
+            raise errors.ModelError(
+                f"{self._where}: {path!r} declares {declared:,} bytes (shape {dataset.shape}); "
+                f"the limit is {SIZE_LIMIT_BYTES:,}"
+            )
+        if declared > 1 << 20 and declared > RATIO_LIMIT * max(1, stored):
+            raise errors.ModelError(
+                f"{self._where}: {path!r} unpacks {stored:,} stored bytes to {declared:,}: a compression bomb; refused"
+            )
+        return declared
+
+    def _damaged(self, error: Exception) -> errors.ModelError:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        return errors.ModelError(
+            f"{self._where}: damaged or truncated HDF5 ({reason}); copy or download the file again, or save it anew"
+        )
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, bytes):
+        return [value.decode(errors="replace")]
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, h5py.Empty):
+        return []
+    return [
+        text
+        for item in np.asarray(value).ravel().tolist()
+        if isinstance(item, (bytes, str))
+        for text in _texts(item)
+    ]
