@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+# The same examples every time, and no time limit for each: a busy machine is no failure.
+hypothesis.settings.register_profile("edgepack", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("edgepack")
 
 
 @pytest.fixture(scope="session")

@@ -79,6 +79,7 @@ def _check_names(graph: Graph, chains: Mapping[str, Sequence[Layer]]) -> None:
         for layer in chain:
             if layer.name in kept:
                 raise errors.ModelError(
-                    f'layer "{name}" cannot be replaced: the model already has a layer "{layer.name}"; rename it'
+                    f'layer "{name}" cannot be replaced by "{layer.name}": that name is taken; '
+                    "rename the other layer"
                 )
             kept.add(layer.name)

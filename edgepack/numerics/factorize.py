@@ -84,8 +84,8 @@ def split(form: Form, kernel: Array, rank: int) -> tuple[Array, Array]:
     shapes = factor_shapes(form, kernel.shape, rank)
     if form == "spatial":  # rank, width, outputs → width, rank, outputs
         expand = expand.reshape(rank, kernel.shape[1], kernel.shape[3]).transpose(1, 0, 2)
-    dtype = kernel.dtype
-    return reduce.reshape(shapes[0]).astype(dtype), expand.reshape(shapes[1]).astype(dtype)
+    first, second = (part.reshape(shape) for part, shape in zip((reduce, expand), shapes, strict=True))
+    return np.ascontiguousarray(first, kernel.dtype), np.ascontiguousarray(second, kernel.dtype)
 
 
 def split_dense(kernel: Array, rank: int) -> tuple[Array, Array]:

@@ -126,7 +126,8 @@ def block_mask(kernel: Array, fraction: float, block: tuple[int, int]) -> Mask:
     areas = np.outer(heights, widths)
     order = np.argsort((sums / areas).ravel(), kind="stable")
     covered = np.cumsum(areas.ravel()[order])
-    count = int(np.searchsorted(covered, _wanted(fraction, matrix.size))) + 1 if fraction > 0 else 0
+    wanted = _wanted(fraction, matrix.size)
+    count = int(np.searchsorted(covered, wanted)) + 1 if wanted else 0
     kept = np.ones(areas.size, np.bool_)
     kept[order[:count]] = False
     spread = np.repeat(np.repeat(kept.reshape(areas.shape), heights, axis=0), widths, axis=1)

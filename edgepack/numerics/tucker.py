@@ -50,8 +50,10 @@ def split_tucker(kernel: Array, ranks: Ranks) -> tuple[Array, Array, Array]:
         inputs = _basis(np.einsum("hwio,os->hwsi", values, outputs).reshape(-1, values.shape[2]), ranks[0])
         outputs = _basis(np.einsum("hwio,ir->hwro", values, inputs).reshape(-1, values.shape[3]), ranks[1])
     core = np.einsum("hwio,ir,os->hwrs", values, inputs, outputs, optimize=True)
-    dtype = kernel.dtype
-    return inputs[None, None].astype(dtype), core.astype(dtype), outputs.T[None, None].astype(dtype)
+    reduce, core, expand = (
+        np.ascontiguousarray(part, kernel.dtype) for part in (inputs[None, None], core, outputs.T[None, None])
+    )
+    return reduce, core, expand
 
 
 def join_tucker(reduce: Array, core: Array, expand: Array) -> Array:
