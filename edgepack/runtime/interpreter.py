@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,11 +58,13 @@ class Loaded:
       handle: the runtime's own Interpreter.
       inputs: the caller's input name → port.
       outputs: in the model's order; told apart by name, the converter permutes them.
+      load_ms: wall time of building the interpreter and allocating its tensors.
     """
 
     handle: Any
     inputs: Mapping[str, Port]
     outputs: tuple[Port, ...]
+    load_ms: float
 
 
 def module_of(runtime: str) -> Any:
@@ -123,6 +126,7 @@ def load(
     content = model_bytes(path, sha256)
     module = module_of(runtime)
     resolver = module.OpResolverType.BUILTIN_REF if kernels == "reference" else module.OpResolverType.AUTO
+    started = time.perf_counter()
     try:
         handle = module.Interpreter(
             model_content=content, num_threads=threads, experimental_op_resolver_type=resolver
@@ -143,6 +147,7 @@ def load(
         handle=handle,
         inputs={name: allocated[port.index] for name, port in bound.items()},
         outputs=_ports(handle, "outputs"),
+        load_ms=(time.perf_counter() - started) * 1e3,
     )
 
 

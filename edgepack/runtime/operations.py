@@ -7,6 +7,8 @@ from typing import Any, Final
 
 OPERATIONS: Final[dict[str, str]] = {
     "predict": "edgepack.runtime.inference:predict_here",
+    "time": "edgepack.runtime.timing:time_here",
+    "time_pair": "edgepack.runtime.timing:time_pair_here",
     "golden": "edgepack.runtime.inference:golden_here",
 }
 

@@ -1,7 +1,7 @@
 """Results of stages, found again by what made them: content-addressed, atomic, locked, re-hashed on use.
 
     ROOT/entries/ab/<key>/      entry.json and the files it lists
-    ROOT/locks/<key>.lock       flock'ed while somebody builds the key; freed by the kernel if the builder dies
+    ROOT/locks/<key>.lock       flock'ed while somebody builds the key; freed if the builder dies
     ROOT/scratch/<pid>-<x>/     one living process's temporary files; flock'ed likewise, to tell dead ones
     ROOT/quarantine/<key>-<x>/  entries that failed their hashes, until the next gc
     ROOT/logs/                  what a crashed child printed last

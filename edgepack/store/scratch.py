@@ -53,7 +53,7 @@ def sweep(parent: Path) -> int:
 
 
 def oldest_start(parent: Path, *, except_for: Path) -> float:
-    """When the oldest other living process opened the store, in seconds since the epoch; now if there is none."""
+    """When the oldest other living process opened the store, as seconds since the epoch; else now."""
     started = time.time()
     for owner_file in parent.glob(f"*{OWNER_SUFFIX}"):
         if owner_file.with_suffix("") != except_for:
