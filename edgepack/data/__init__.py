@@ -1,18 +1,27 @@
 """Calibration, evaluation and training data: read, checked, laid out for every later step."""
 
 from edgepack.data.dataset import Affine, Dataset, Finding, content_digest
+from edgepack.data.examine import Examined, check_labels, examine, fingerprint
+from edgepack.data.lint import lint
 from edgepack.data.materialize import materialize
 from edgepack.data.preprocess import Geometry, InputPreprocess, Preprocess
 from edgepack.data.source import DataSource
+from edgepack.data.usercode import user_function
 
 __all__ = [
     "Affine",
     "DataSource",
     "Dataset",
+    "Examined",
     "Finding",
     "Geometry",
     "InputPreprocess",
     "Preprocess",
+    "check_labels",
     "content_digest",
+    "examine",
+    "fingerprint",
+    "lint",
     "materialize",
+    "user_function",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,17 @@ import numpy.typing as npt
 
 from edgepack import errors
 from edgepack.data.dataset import Affine, Dataset, Finding, content_digest, mapped
-from edgepack.data.fitting import check_finite, fit_row_shape, fit_values, stored_dtype
-from edgepack.data.opening import Binding, bind, nearest, open_arrays
-from edgepack.data.preprocess import Preprocess
+from edgepack.data.fitting import check_finite, check_scaled, fit_row_shape, fit_values, stored_dtype
+from edgepack.data.folders import PictureFolder
+from edgepack.data.naming import nearest
+from edgepack.data.opening import Binding, bind, open_source
+from edgepack.data.preprocess import Geometry, Preprocess
+from edgepack.data.rows import ArrayRows, Indices, Rows, chunks
 from edgepack.data.source import DataSource
-from edgepack.data.stored import CHUNK_BYTES, StoredArray, write_npy
+from edgepack.data.stored import StoredArray, write_npy
 from edgepack.records import TensorSpec
+
+UNPACKED = ".unpacked.npy"
 
 
 def materialize(
@@ -48,26 +54,32 @@ def materialize(
     """
     check_preprocess(preprocess, specs)
     affines = {spec.name: preprocess.of(spec.name).affine(spec) for spec in specs}
-    binding = bind(source, open_arrays(source), specs)
-    rows = source.rows(sample_count(binding, source.title))
-    findings: list[Finding] = []
+    opened = open_source(source, trust_code=trust_code, import_paths=import_paths)
+    binding = bind(source, opened, specs)
+    rows = source.rows(sample_count(binding, opened.title))
+    findings = list(opened.pictures.findings) if opened.pictures is not None else []
     inputs: dict[str, Path] = {}
     for index, spec in enumerate(specs):
-        target = directory / f"input_{index}.npy"
-        inputs[spec.name] = _write_input(
-            binding.inputs[spec.name], spec, affines[spec.name], rows, target, findings
-        )
-    labels = {
-        output: _write_labels(array, rows, directory / f"labels_{index}.npy")
-        for index, (output, array) in enumerate(binding.labels.items())
-    }
+        writer = _InputWriter(spec, affines[spec.name], preprocess.of(spec.name), rows, findings)
+        inputs[spec.name] = writer.write(binding.inputs[spec.name], directory / f"input_{index}.npy")
+    classes = opened.pictures.classes if opened.pictures is not None else source.classes or ()
+    if opened.pictures is not None and opened.pictures.class_ids is not None:
+        target = directory / "labels_0.npy"
+        class_ids = opened.pictures.class_ids[rows]
+        write_npy(target, class_ids.shape, class_ids.dtype, [class_ids])
+        labels = {"": target}
+    else:
+        labels = {
+            output: _write_labels(array, rows, classes, directory / f"labels_{index}.npy")
+            for index, (output, array) in enumerate(binding.labels.items())
+        }
     return Dataset(
         inputs=inputs,
         labels=labels,
         preprocess=affines,
         count=len(rows),
         sha256=content_digest(inputs, labels, affines),
-        classes=source.classes or (),
+        classes=classes,
         findings=tuple(findings),
     )
 
@@ -77,9 +89,7 @@ def check_preprocess(preprocess: Preprocess, specs: Sequence[TensorSpec]) -> Non
     names = [spec.name for spec in specs]
     for name in preprocess.inputs:
         if name not in names:
-            raise errors.DataError(
-                f"[preprocess.{name}] is not an input of the model; {nearest(name, names)}"
-            )
+            raise errors.DataError(f"[preprocess.{name}] is no input of the model; {nearest(name, names)}")
 
 
 def sample_count(binding: Binding, title: str) -> int:
@@ -88,95 +98,114 @@ def sample_count(binding: Binding, title: str) -> int:
     Raises:
       DataError: they do not.
     """
-    counts = {array.title: array.shape[0] for array in (*binding.inputs.values(), *binding.labels.values())}
+    counts: dict[str, int] = {}
+    for array in (*binding.inputs.values(), *binding.labels.values()):
+        counts[array.title] = len(array.files) if isinstance(array, PictureFolder) else array.shape[0]
     if len(set(counts.values())) > 1:
         shown = ", ".join(f"{name}: {count}" for name, count in counts.items())
         raise errors.DataError(f"{title}: inputs and labels must have equally many samples; {shown}")
     return next(iter(counts.values()))
 
 
-def _write_input(
-    array: StoredArray,
-    spec: TensorSpec,
-    affine: Affine,
-    rows: npt.NDArray[np.int64],
-    target: Path,
-    findings: list[Finding],
-) -> Path:
-    row_shape, note = fit_row_shape(array.title, array.shape[1:], spec)
-    if note is not None:
-        findings.append(Finding(level="note", text=note))
-    dtype = stored_dtype(array.title, array.dtype, spec)
-    placed = array.place(target.with_suffix(".unpacked.npy"))
+class _InputWriter:
+    """One input: its rows fitted to the model and written."""
+
+    def __init__(
+        self, spec: TensorSpec, affine: Affine, geometry: Geometry, rows: Indices, findings: list[Finding]
+    ) -> None:
+        self._spec = spec
+        self._affine = affine
+        self._geometry = geometry
+        self._rows = rows
+        self._findings = findings
+
+    def write(self, array: StoredArray | PictureFolder, target: Path) -> Path:
+        if isinstance(array, PictureFolder):
+            from edgepack.data.pictures import picture_rows  # Pillow is only paid for by pictures
+
+            pictures = picture_rows(array, self._geometry, self._spec)
+            shape, dtype = self._fit(pictures)
+            write_npy(target, (len(self._rows), *shape), dtype, self._fitted(pictures, shape, dtype))
+            return target
+        # Headers first: a wrong shape is told before gigabytes are unpacked.
+        placeholder = np.broadcast_to(np.zeros((), array.dtype), array.shape)
+        shape, dtype = self._fit(ArrayRows(title=array.title, values=placeholder, geometry=self._geometry))
+        placed = array.place(target.with_suffix(UNPACKED))
+        reader = ArrayRows(title=array.title, values=mapped(placed), geometry=self._geometry)
+        same = shape == array.shape[1:] and dtype == array.dtype and not self._geometry.changes_pixels
+        fitted = self._fitted(reader, shape, dtype)
+        return keep(placed, target, self._rows, fitted, same=same, shape=shape, dtype=dtype)
+
+    def _fit(self, reader: Rows) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        shape, note = fit_row_shape(reader.title, reader.shape, self._spec)
+        if note is not None:
+            self._findings.append(Finding(level="note", text=note))
+        return shape, stored_dtype(reader.title, reader.dtype, self._spec)
+
+    def _fitted(
+        self, reader: Rows, shape: tuple[int, ...], dtype: np.dtype[Any]
+    ) -> Iterator[npt.NDArray[Any]]:
+        for chunk in chunks(self._rows, math.prod(reader.shape) * reader.dtype.itemsize):
+            values = fit_values(reader.title, reader.read(chunk), dtype, rows=chunk)
+            check_scaled(reader.title, values, self._affine)
+            yield values.reshape(len(values), *shape)
+
+
+def _write_labels(array: StoredArray, rows: Indices, classes: tuple[str, ...], target: Path) -> Path:
+    placed = array.place(target.with_suffix(UNPACKED))
     values = mapped(placed)
-
-    def fitted() -> Iterator[npt.NDArray[Any]]:
-        for chunk in _chunks(values, rows):
-            good = fit_values(array.title, values[chunk], dtype, first_row=int(chunk[0]))
-            check_scaled(array.title, good, affine)
-            yield good.reshape(len(good), *row_shape)
-
-    as_is = row_shape == array.shape[1:] and dtype == array.dtype and _is_everything(rows, len(values))
-    return _keep(placed, target, values, fitted(), as_is=as_is, shape=(len(rows), *row_shape), dtype=dtype)
-
-
-def _write_labels(array: StoredArray, rows: npt.NDArray[np.int64], target: Path) -> Path:
-    placed = array.place(target.with_suffix(".unpacked.npy"))
-    values = mapped(placed)
+    title = f"{array.title} (labels)"
+    if array.dtype.kind == "U":
+        ids = _class_ids(title, np.asarray(values[rows]), classes)
+        if placed.name.endswith(UNPACKED):
+            placed.unlink(missing_ok=True)
+        write_npy(target, ids.shape, ids.dtype, [ids])
+        return target
 
     def checked() -> Iterator[npt.NDArray[Any]]:
-        for chunk in _chunks(values, rows):
-            good = values[chunk]
-            check_finite(f"{array.title} (labels)", good, first_row=int(chunk[0]))
-            yield good
+        for chunk in chunks(rows, values.nbytes // max(1, len(values))):
+            check_finite(title, values[chunk], rows=chunk)
+            yield values[chunk]
 
-    as_is = _is_everything(rows, len(values))
-    return _keep(
-        placed, target, values, checked(), as_is=as_is, shape=(len(rows), *array.shape[1:]), dtype=array.dtype
-    )
+    return keep(placed, target, rows, checked(), same=True, shape=array.shape[1:], dtype=array.dtype)
 
 
-def _keep(
+def _class_ids(title: str, names: npt.NDArray[Any], classes: tuple[str, ...]) -> npt.NDArray[np.int64]:
+    if not classes:
+        raise errors.DataError(
+            f'{title}: are text, such as {str(names.ravel()[0])!r}; give classes = ["…"] in the order '
+            "of the model's outputs, or save class ids"
+        )
+    known = {name: index for index, name in enumerate(classes)}
+    for name in np.unique(names):
+        if str(name) not in known:
+            raise errors.DataError(
+                f"{title}: {str(name)!r} is not among `classes`; {nearest(str(name), classes)}"
+            )
+    return np.asarray([known[str(name)] for name in names.ravel()], np.int64).reshape(names.shape)
+
+
+def keep(
     placed: Path,
     target: Path,
-    values: npt.NDArray[Any],
-    chunks: Iterator[npt.NDArray[Any]],
+    rows: Indices,
+    fitted: Iterator[npt.NDArray[Any]],
     *,
-    as_is: bool,
+    same: bool,
     shape: tuple[int, ...],
     dtype: np.dtype[Any],
 ) -> Path:
-    """Writes the chunks, or keeps the file as it is once every chunk has been looked at."""
-    is_temporary = placed.name.endswith(".unpacked.npy") and placed.parent == target.parent
+    """Writes the fitted rows, or keeps the placed file once every row has been looked at and none changed."""
+    values = mapped(placed)
+    everything = len(rows) == len(values) and bool((rows == np.arange(len(rows))).all())
+    is_temporary = placed.name.endswith(UNPACKED)
     try:
-        if as_is and values.flags.c_contiguous:
-            for _ in chunks:
+        if same and everything and values.flags.c_contiguous and values.dtype == dtype:
+            for _ in fitted:
                 pass
             return placed.replace(target) if is_temporary else placed
-        write_npy(target, shape, dtype, chunks)
+        write_npy(target, (len(rows), *shape), dtype, fitted)
         return target
     finally:
         if is_temporary:
             placed.unlink(missing_ok=True)
-
-
-def check_scaled(title: str, values: npt.NDArray[Any], affine: Affine) -> None:
-    """Raises DataError where scaling leaves the range of float32."""
-    if values.dtype.kind == "f" and not affine.is_identity and values.size:
-        largest = float(np.abs(values).max()) * float(np.abs(affine.scale).max()) + float(
-            np.abs(affine.offset).max()
-        )
-        if largest > float(np.finfo(np.float32).max):
-            raise errors.DataError(
-                f"{title}: values up to {np.abs(values).max():g} overflow float32 after [preprocess]"
-            )
-
-
-def _chunks(values: npt.NDArray[Any], rows: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
-    step = max(1, CHUNK_BYTES // max(1, values.nbytes // max(1, len(values))))
-    for start in range(0, len(rows), step):
-        yield rows[start : start + step]
-
-
-def _is_everything(rows: npt.NDArray[np.int64], total: int) -> bool:
-    return len(rows) == total and bool(np.array_equal(rows, np.arange(total)))

@@ -1,14 +1,17 @@
-"""A source, opened: which arrays it has, known by their headers."""
+"""A source, opened: which arrays it has, known by their headers, and which of them the model wants."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgepack import errors
+from edgepack.data.folders import PictureFolder, open_folder
+from edgepack.data.idx import open_idx
+from edgepack.data.naming import listed, nearest
 from edgepack.data.numpy_files import open_npy, open_npz
+from edgepack.data.provider import call_provider
 from edgepack.data.source import DataSource
 from edgepack.data.stored import StoredArray
 from edgepack.records import TensorSpec
@@ -19,36 +22,76 @@ ONLY = ""
 
 @dataclass(frozen=True, kw_only=True)
 class OpenedSource:
-    """Arrays by name (or the only one, named ""), read when asked for; labels where they lie apart."""
+    """Arrays by name (or the only one, named ""), read by header when asked for.
+
+    Attributes:
+      arrays: empty where there are pictures.
+      labels: by output name, where the source itself says which arrays are labels.
+      pictures: a folder of them.
+    """
 
     title: str
-    arrays: Mapping[str, Callable[[], StoredArray]]
-    labels: Callable[[], StoredArray] | None = None
-
-    @property
-    def holds_one(self) -> bool:
-        return set(self.arrays) == {ONLY}
+    arrays: Mapping[str, Callable[[], StoredArray]] = field(default_factory=dict)
+    labels: Mapping[str, Callable[[], StoredArray]] = field(default_factory=dict)
+    pictures: PictureFolder | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Binding:
     """Which array feeds which input, and which are labels (by output name; "" for the metric's)."""
 
-    inputs: Mapping[str, StoredArray]
+    inputs: Mapping[str, StoredArray | PictureFolder]
     labels: Mapping[str, StoredArray]
 
 
-def open_arrays(source: DataSource) -> OpenedSource:
-    """Opens a .npz or .npy by headers."""
-    path = Path(source.path or "")
+def open_source(
+    source: DataSource, *, trust_code: bool = False, import_paths: Sequence[Path] = ()
+) -> OpenedSource:
+    """Opens a source by its headers; a provider is run.
+
+    Raises:
+      DataError: no such file, damaged, or not of the kind that its name says.
+      TrustError: a provider without `trust_code`.
+    """
+    if source.kind == "provider":
+        arrays, labels = call_provider(source, trust_code=trust_code, import_paths=import_paths)
+        return OpenedSource(title=source.title, arrays=arrays, labels=labels)
+    assert source.path is not None
+    path = Path(source.path)
+    _refuse_misplaced_keys(source, path)
     if source.kind == "npz":
         return OpenedSource(title=path.name, arrays=open_npz(path))
-    labels = source.labels_path or (source.labels if isinstance(source.labels, str) else None)
+    if source.kind == "folder":
+        return OpenedSource(title=path.name, pictures=open_folder(path, source.classes))
+    open_file = open_npy if source.kind == "npy" else open_idx
     return OpenedSource(
         title=path.name,
-        arrays={ONLY: lambda: open_npy(path)},
-        labels=None if labels is None else lambda: open_npy(Path(labels)),
+        arrays={ONLY: lambda: open_file(path)},
+        labels={name: _opener(Path(file)) for name, file in label_files(source).items()},
     )
+
+
+def label_files(source: DataSource) -> dict[str, str]:
+    """Files of labels beside a .npy or IDX file, by output name."""
+    if source.kind not in ("npy", "idx"):
+        return {}
+    if source.labels_path is not None:
+        return {"": source.labels_path}
+    return source.labels if isinstance(source.labels, dict) else {"": source.labels} if source.labels else {}
+
+
+def _opener(path: Path) -> Callable[[], StoredArray]:
+    return (lambda: open_npy(path)) if path.suffix.lower() == ".npy" else (lambda: open_idx(path))
+
+
+def _refuse_misplaced_keys(source: DataSource, path: Path) -> None:
+    if source.labels_path is not None and source.kind not in ("npy", "idx"):
+        raise errors.DataError(f"{path.name}: labels_path is for .npy and IDX files; here use labels")
+    if source.kind == "folder" and path.is_dir() and (source.labels is not None or source.inputs is not None):
+        raise errors.DataError(
+            f"{path.name}: a folder of pictures has no named arrays (its labels are the folder names); "
+            "leave `inputs` and `labels` out"
+        )
 
 
 def bind(source: DataSource, opened: OpenedSource, specs: Sequence[TensorSpec]) -> Binding:
@@ -58,26 +101,34 @@ def bind(source: DataSource, opened: OpenedSource, specs: Sequence[TensorSpec]) 
       DataError: a name that is not there (with the nearest), an input without array, `inputs` of wrong form.
     """
     names = [spec.name for spec in specs]
-    if opened.holds_one:
-        if len(names) > 1:
-            raise errors.DataError(
-                f"{opened.title}: holds one array, but the model has {len(names)} inputs ({listed(names)}); "
-                "use a .npz and inputs = { " + ", ".join(f'{name} = "…"' for name in names) + " }"
-            )
-        if source.inputs is not None:
-            raise errors.DataError(
-                f"{opened.title}: inputs = {source.inputs!r} names an array, but this kind of source holds "
-                "just one; leave the key out"
-            )
-        labels = {} if opened.labels is None else {"": opened.labels()}
-        return Binding(inputs={names[0]: opened.arrays[ONLY]()}, labels=labels)
+    if opened.pictures is not None or set(opened.arrays) == {ONLY}:
+        _check_single_input(source, opened, names)
+        only = opened.pictures if opened.pictures is not None else opened.arrays[ONLY]()
+        return Binding(
+            inputs={names[0]: only}, labels={output: opener() for output, opener in opened.labels.items()}
+        )
     wanted = _input_arrays(source, opened, names)
     inputs = {name: _array(opened, wanted[name], "inputs")() for name in names}
     by_output = (
         source.labels if isinstance(source.labels, dict) else {"": source.labels} if source.labels else {}
     )
     labels = {output: _array(opened, array, "labels")() for output, array in by_output.items()}
-    return Binding(inputs=inputs, labels=labels)
+    return Binding(
+        inputs=inputs, labels=labels or {output: opener() for output, opener in opened.labels.items()}
+    )
+
+
+def _check_single_input(source: DataSource, opened: OpenedSource, names: Sequence[str]) -> None:
+    if len(names) > 1:
+        raise errors.DataError(
+            f"{opened.title}: holds one array, but the model has {len(names)} inputs; "
+            f"use a .npz and {_table(names)}"
+        )
+    if source.inputs is not None:
+        raise errors.DataError(
+            f"{opened.title}: inputs = {source.inputs!r} names an array, but this kind of source holds "
+            "just one; leave the key out"
+        )
 
 
 def _input_arrays(source: DataSource, opened: OpenedSource, names: Sequence[str]) -> dict[str, str]:
@@ -97,9 +148,8 @@ def _input_arrays(source: DataSource, opened: OpenedSource, names: Sequence[str]
     if isinstance(source.inputs, str):
         if len(names) > 1:
             raise errors.DataError(
-                f"{opened.title}: inputs = {source.inputs!r} names one array, but the model has {len(names)} "
-                "inputs; write inputs = { " + ", ".join(f'{name} = "array"' for name in names) + " }; "
-                f"arrays here: {listed(opened.arrays)}"
+                f"{opened.title}: inputs = {source.inputs!r} names one array, but the model has "
+                f"{len(names)} inputs; write {_table(names)}; arrays here: {listed(opened.arrays)}"
             )
         return {names[0]: source.inputs}
     if all(name in opened.arrays for name in names):
@@ -112,24 +162,14 @@ def _input_arrays(source: DataSource, opened: OpenedSource, names: Sequence[str]
     )
 
 
+def _table(names: Sequence[str]) -> str:
+    return "inputs = { " + ", ".join(f'{name} = "array name"' for name in names) + " }"
+
+
 def _array(opened: OpenedSource, name: str, key: str) -> Callable[[], StoredArray]:
-    try:
-        return opened.arrays[name]
-    except KeyError:
+    if name not in opened.arrays:
         raise errors.DataError(
             f"{opened.title}: {key} names the array {name!r}, which is not there; "
             f"{nearest(name, opened.arrays)}"
-        ) from None
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """ "did you mean …?" where one is close, and the list of what there is."""
-    names = list(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    return (f"did you mean {close[0]!r}? " if close else "") + f"There is: {listed(names)}"
-
-
-def listed(names: Iterable[str]) -> str:
-    """Quoted names, at most a dozen."""
-    quoted = [repr(name) for name in names]
-    return ", ".join(quoted[:12]) + (f" and {len(quoted) - 12} more" if len(quoted) > 12 else "")
+        )
+    return opened.arrays[name]

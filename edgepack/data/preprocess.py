@@ -69,6 +69,22 @@ class Geometry(BaseModel):
         """(height, width) that comes out; None where pictures keep their own."""
         return self.crop if isinstance(self.crop, tuple) else self.resize
 
+    def row_shape(self, row: tuple[int, ...], title: str) -> tuple[int, ...]:
+        """Shape of what becomes of one sample of shape `row`.
+
+        Raises:
+          DataError: pictures are to be changed, and `row` is none.
+        """
+        if not self.changes_pixels:
+            return row
+        if len(row) not in (2, 3) or (len(row) == 3 and row[2] > 4):
+            raise errors.DataError(
+                f"{title}: [preprocess] resizes or converts pictures, but one sample has shape {row}; "
+                "expected (height, width) or (height, width, channels)"
+            )
+        channels = row[2:] if not self.grayscale else (1,) * (len(row) - 2)
+        return (*(self.size or row[:2]), *channels)
+
 
 class InputPreprocess(Geometry):
     """Preprocessing of one input: pictures to size, then ``x * scale + offset`` in float32.
@@ -121,8 +137,8 @@ class InputPreprocess(Geometry):
         if spec.dtype.startswith(("int", "uint", "bool")):
             if self.scales:
                 raise errors.DataError(
-                    f"[preprocess] scales input {spec.name!r}, which takes {spec.dtype} (ids are never "
-                    "scaled); give the scaling in a table of the input it is meant for: [preprocess.input_name]"
+                    f"[preprocess] scales input {spec.name!r}, which takes {spec.dtype}: ids are never "
+                    "scaled; give the scaling in the table of another input: [preprocess.input_name]"
                 )
             return Affine(dtype=spec.dtype)
         scale, offset = self._scale_and_offset()

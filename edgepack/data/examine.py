@@ -1,0 +1,165 @@
+"""What can be said about a source without reading its values: for `edgepack check` and for the store's keys."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgepack import errors
+from edgepack.data.dataset import Finding
+from edgepack.data.fitting import fit_row_shape, stored_dtype
+from edgepack.data.folders import PictureFolder, open_folder
+from edgepack.data.materialize import check_preprocess, sample_count
+from edgepack.data.numpy_files import unreadable
+from edgepack.data.opening import bind, label_files, open_source
+from edgepack.data.preprocess import Preprocess
+from edgepack.data.source import DataSource
+from edgepack.records import TensorSpec, file_sha256
+
+FORMAT = "edgepack.source/1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examined:
+    """What the headers say.
+
+    Attributes:
+      count: samples after `start` and `count`; None for a provider, which is not run.
+      has_labels: whether labels are named; None for a provider.
+      findings: notes for the user.
+    """
+
+    count: int | None
+    has_labels: bool | None
+    findings: tuple[Finding, ...] = ()
+
+
+def examine(source: DataSource, preprocess: Preprocess, specs: Sequence[TensorSpec]) -> Examined:
+    """Checks names, counts, shapes and dtypes by headers alone; runs no code and reads no values.
+
+    Args:
+      source: with absolute paths (`DataSource.resolved`).
+      preprocess: as in the recipe.
+      specs: the model's inputs.
+
+    Raises:
+      DataError: whatever `materialize` would refuse for its names, shapes or dtypes.
+    """
+    check_preprocess(preprocess, specs)
+    for spec in specs:
+        preprocess.of(spec.name).affine(spec)
+    if source.kind == "provider":
+        note = Finding(level="note", text=f"{source.title}: is not run by a check")
+        return Examined(count=None, has_labels=None, findings=(note,))
+    opened = open_source(source)
+    binding = bind(source, opened, specs)
+    rows = source.rows(sample_count(binding, opened.title))
+    findings = list(opened.pictures.findings) if opened.pictures is not None else []
+    for spec in specs:
+        array, geometry = binding.inputs[spec.name], preprocess.of(spec.name)
+        if isinstance(array, PictureFolder):
+            from edgepack.data.pictures import picture_rows  # Pillow is only paid for by pictures
+
+            title, shape = array.title, picture_rows(array, geometry, spec).shape
+        else:
+            title, shape = array.title, geometry.row_shape(array.shape[1:], array.title)
+            stored_dtype(title, array.dtype, spec)
+        note_text = fit_row_shape(title, shape, spec)[1]
+        if note_text is not None:
+            findings.append(Finding(level="note", text=note_text))
+    has_labels = bool(binding.labels) or (
+        opened.pictures is not None and opened.pictures.class_ids is not None
+    )
+    return Examined(count=len(rows), has_labels=has_labels, findings=tuple(findings))
+
+
+def fingerprint(source: DataSource, preprocess: Preprocess, *, import_paths: Sequence[Path] = ()) -> str:
+    """Digest of everything that decides what `materialize` makes: settings, files' bytes, the provider's source.
+
+    Cheaper than materializing, and independent of where the files lie. Of a provider: its module and the modules
+    beside it that it imports; what it reads is its own affair.
+
+    Raises:
+      DataError: a file is missing.
+      StorageError: a file cannot be read.
+    """
+    settings = source.model_dump(mode="json", exclude={"path", "labels_path"})
+    if source.kind in ("npy", "idx"):
+        settings["labels"] = sorted(label_files(source))
+    document = {
+        "format": FORMAT,
+        "kind": source.kind,
+        "settings": settings,
+        "preprocess": preprocess.model_dump(mode="json"),
+        "files": [[name, _digest(path)] for name, path in _files(source, import_paths)],
+    }
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def _files(source: DataSource, import_paths: Sequence[Path]) -> Iterator[tuple[str, Path]]:
+    if source.provider is not None:
+        yield from _modules(source.provider.partition(":")[0], import_paths, set())
+        return
+    assert source.path is not None
+    path = Path(source.path)
+    if source.kind == "folder":
+        for file in open_folder(path, source.classes).files:
+            yield file.relative_to(path).as_posix(), file
+        return
+    yield "path", path
+    for output, labels in sorted(label_files(source).items()):
+        yield f"labels {output}", Path(labels)
+
+
+def _modules(name: str, import_paths: Sequence[Path], seen: set[str]) -> Iterator[tuple[str, Path]]:
+    """Source files of a module and, statically, of those it imports from `import_paths`."""
+    if name in seen:
+        return
+    seen.add(name)
+    parts = name.split(".")
+    for folder in import_paths:
+        for length in range(1, len(parts) + 1):
+            stem = folder.joinpath(*parts[:length])
+            for file in (stem.with_suffix(".py"), stem / "__init__.py"):
+                if file.is_file() and str(file) not in seen:
+                    seen.add(str(file))
+                    yield file.relative_to(folder).as_posix(), file
+                    for imported in _imported(
+                        file, parts[: length if file.name == "__init__.py" else length - 1]
+                    ):
+                        yield from _modules(imported, import_paths, seen)
+
+
+def _imported(file: Path, package: Sequence[str]) -> Iterator[str]:
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError):
+        return  # importing it will say so
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            lead = list(package[: len(package) - node.level + 1]) if node.level else []
+            base = ".".join([*lead, *([node.module] if node.module else [])])
+            if base:
+                yield base
+            yield from (".".join(part for part in (base, alias.name) if part) for alias in node.names)
+
+
+def _digest(path: Path) -> str:
+    try:
+        return file_sha256(path)
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def check_labels(examined: Examined, source: DataSource, *, needed_by: str) -> None:
+    """Raises DataError where labels are needed and the source names none."""
+    if examined.has_labels is False:
+        raise errors.DataError(
+            f'{source.title}: has no labels, and {needed_by} needs them; set labels = "array name"'
+        )
