@@ -1,4 +1,4 @@
-"""What can be said about a source without reading its values: for `edgepack check` and for the store's keys."""
+"""What can be said about a source without reading its values: for `edgepack check` and the store's keys."""
 
 from __future__ import annotations
 
@@ -78,10 +78,10 @@ def examine(source: DataSource, preprocess: Preprocess, specs: Sequence[TensorSp
 
 
 def fingerprint(source: DataSource, preprocess: Preprocess, *, import_paths: Sequence[Path] = ()) -> str:
-    """Digest of everything that decides what `materialize` makes: settings, files' bytes, the provider's source.
+    """Digest of all that decides what `materialize` makes: settings, files' bytes, the provider's source.
 
-    Cheaper than materializing, and independent of where the files lie. Of a provider: its module and the modules
-    beside it that it imports; what it reads is its own affair.
+    Cheaper than materializing, and independent of where the files lie. Of a provider: its module and the
+    modules beside it that it imports; what it reads is its own affair.
 
     Raises:
       DataError: a file is missing.

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from edgepack.data.dataset import Dataset, Finding
+from edgepack.data.overlap import repeated_rows
 
 Array = npt.NDArray[Any]
 
-HASHED_ROWS: Final = 50_000
-"""Rows per set that are compared with others."""
-HASHED_BYTES: Final = 200_000_000
 SAMPLED_VALUES: Final = 4_000_000
 """Values per input that statistics look at, evenly spread over the rows."""
 FEW_SAMPLES: Final = 32
 VERY_FEW_SAMPLES: Final = 8
 SENTINEL_GAP: Final = 20.0
-"""An extreme value is a sentinel where it lies this many times the spread of the rest away from the rest."""
+"""An extreme value is a sentinel where it lies this many spreads of the rest away from the rest."""
 SENTINEL_REPEATS: Final = 3
 RANGE_SHARE: Final = 0.5
 """Calibration that covers less than this share of the evaluation set's range (1st to 99th percentile)."""
@@ -33,8 +30,8 @@ def lint(
 ) -> list[Finding]:
     """Findings about the sets, alone and against each other; gravest first.
 
-    Looks at a bounded subset, so that it takes about a second whatever the size. NaN and infinity never get here:
-    `materialize` refuses them.
+    Looks at a bounded subset, so that it takes about a second whatever the size. NaN and infinity never get
+    here: `materialize` refuses them.
 
     Args:
       calibration: what the converter measures ranges on; None where nothing is calibrated.
@@ -55,16 +52,15 @@ def lint(
             for name in evaluation.inputs:
                 findings += _values("evaluation", name, evaluation)
         findings += _single_class(evaluation)
-    findings += _repeated_rows(calibration, evaluation, training)
+    findings += repeated_rows(calibration, evaluation, training)
     order = {"error": 0, "warning": 1, "note": 2}
     return sorted(findings, key=lambda finding: order[finding.level])
 
 
 def _too_few(role: str, count: int, consequence: str) -> Iterator[Finding]:
     if count < FEW_SAMPLES:
-        level = "warning" if count < VERY_FEW_SAMPLES else "note"
         text = f"{role}: {count} sample{'s' if count != 1 else ''}: {consequence}; 100 or more are usual"
-        yield Finding(level="warning" if level == "warning" else "note", text=text)
+        yield Finding(level="warning" if count < VERY_FEW_SAMPLES else "note", text=text)
 
 
 def _values(role: str, name: str, dataset: Dataset) -> Iterator[Finding]:
@@ -83,8 +79,8 @@ def _values(role: str, name: str, dataset: Dataset) -> Iterator[Finding]:
         value, share = found
         yield Finding(
             level="warning",
-            text=f"{where}: the value {value:g} fills {share:.1%} and lies far outside the rest; it looks like a sentinel "
-            "(padding, missing data) and would stretch the int8 range over it",
+            text=f"{where}: the value {value:g} fills {share:.1%} and lies far outside the rest; it looks "
+            "like a sentinel (padding, missing data) and would stretch the int8 range over it",
         )
     affine = dataset.preprocess[name]
     stored = dataset.stored(name)
@@ -97,12 +93,22 @@ def _values(role: str, name: str, dataset: Dataset) -> Iterator[Finding]:
     ):
         yield Finding(
             level="note",
-            text=f"{where}: pictures go in as 0 … 255, without [preprocess] scale; right only if the model was trained so",
+            text=f"{where}: pictures go in as 0 … 255, without [preprocess] scale; "
+            "right only if the model was trained so",
+        )
+    if (
+        stored.dtype.kind == "f"
+        and float(np.abs(affine.scale).max()) <= 0.01
+        and max(abs(low), abs(high)) <= 0.02
+    ):
+        yield Finding(
+            level="warning",
+            text=f"{where}: values are {low:g} … {high:g} after [preprocess]: were they scaled twice?",
         )
 
 
 def sentinel(array: Array) -> tuple[float, float] | None:
-    """An extreme value that many places share and that lies far from all others: (value, share of the values).
+    """An extreme value that many places share, far from all others: (value, share of the values).
 
     Example:
       >>> sentinel(np.array([[0.1, 0.9], [0.3, -4200000.0], [-4200000.0, -4200000.0], [0.2, 0.5]]))
@@ -133,20 +139,18 @@ def _coverage(name: str, calibration: Dataset, evaluation: Dataset) -> Iterator[
     if width <= 0 or our_width <= 0:
         return
     shared = min(high, our_high) - max(low, our_low)
-    ranges = (
-        f"{our_low:g} … {our_high:g}, the evaluation set's are {low:g} … {high:g} (1st to 99th percentile)"
-    )
+    ranges = f"{our_low:g} … {our_high:g}, the evaluation set's are {low:g} … {high:g}"
     if shared < RANGE_SHARE * width:
         yield Finding(
             level="warning",
-            text=f"calibration input {name!r}: values are {ranges}: what lies outside will be clipped; "
+            text=f"calibration input {name!r}: values are {ranges}: what lies outside is clipped; "
             "was one of them scaled differently?",
         )
     elif shared < RANGE_SHARE * our_width:
         yield Finding(
             level="warning",
-            text=f"calibration input {name!r}: values are {ranges}: steps of int8 will be wasted on what never comes; "
-            "was one of them scaled differently?",
+            text=f"calibration input {name!r}: values are {ranges}: int8 steps are wasted on what never "
+            "comes; was one of them scaled differently?",
         )
 
 
@@ -161,7 +165,8 @@ def _class_balance(role: str, dataset: Dataset) -> Iterator[Finding]:
     if counts[commonest] > RARE_CLASS * counts[rarest]:
         yield Finding(
             level="note",
-            text=f"{role}: class {commonest} has {counts[commonest]} samples, class {rarest} only {counts[rarest]}",
+            text=f"{role}: class {commonest} has {counts[commonest]} samples, class {rarest} only "
+            f"{counts[rarest]}",
         )
 
 
@@ -170,12 +175,13 @@ def _single_class(evaluation: Dataset) -> Iterator[Finding]:
     if counts is not None and len(counts) == 1:
         yield Finding(
             level="warning",
-            text=f"evaluation: all labels are {next(iter(counts))}: a model that always says so would look perfect",
+            text=f"evaluation: all labels are {next(iter(counts))}: "
+            "a model that always says so would look perfect",
         )
 
 
 def class_counts(dataset: Dataset) -> dict[int, int] | None:
-    """Samples per class id, where labels look like class ids (at most 1,000 different whole numbers), else None."""
+    """Samples per class id where labels look like class ids (at most 1,000 whole numbers), else None."""
     labels = dataset.label()
     if labels is None or not labels.size:
         return None
@@ -194,50 +200,6 @@ def class_counts(dataset: Dataset) -> dict[int, int] | None:
     if len(ids) > min(1_000, max(2, len(values) // 2)):
         return None
     return dict(zip(ids.tolist(), counts.tolist(), strict=True))
-
-
-def _repeated_rows(
-    calibration: Dataset | None, evaluation: Dataset | None, training: Dataset | None
-) -> Iterator[Finding]:
-    sets: Mapping[str, Dataset | None] = {
-        "calibration": calibration,
-        "training": training,
-        "evaluation": evaluation,
-    }
-    hashes = {role: row_hashes(dataset) for role, dataset in sets.items() if dataset is not None}
-    for role, rows in hashes.items():
-        repeated = len(rows) - len(set(rows))
-        if repeated > 0.01 * len(rows):
-            level = "warning" if role == "calibration" and repeated > 0.5 * len(rows) else "note"
-            yield Finding(
-                level="warning" if level == "warning" else "note",
-                text=f"{role}: {repeated} of {len(rows)} samples repeat another one",
-            )
-    judged = set(hashes.get("evaluation", ()))
-    for role, consequence in (
-        ("training", "the metric will look better than it is"),
-        ("calibration", "the int8 ranges have seen what they are judged on"),
-    ):
-        leaked = sum(row in judged for row in hashes.get(role, ()))
-        if leaked:
-            share = leaked / len(hashes[role])
-            yield Finding(
-                level="warning" if share > 0.01 or role == "training" else "note",
-                text=f"{leaked} of {len(hashes[role])} {role} samples are in the evaluation set too: {consequence}",
-            )
-
-
-def row_hashes(dataset: Dataset) -> list[bytes]:
-    """A digest per sample over all inputs, of as many first rows as the limits allow."""
-    arrays = [dataset.stored(name) for name in sorted(dataset.inputs)]
-    row_bytes = max(1, sum(array.nbytes // max(1, len(array)) for array in arrays))
-    count = min(dataset.count, HASHED_ROWS, max(1, HASHED_BYTES // row_bytes))
-    # float32 on every side, so that one set stored as uint8 and another as float compare equal
-    parts = [np.ascontiguousarray(array[:count], np.float32).reshape(count, -1) + 0.0 for array in arrays]
-    return [
-        hashlib.blake2b(b"".join(part[row].data for part in parts), digest_size=12).digest()
-        for row in range(count)
-    ]
 
 
 def sampled(dataset: Dataset, name: str) -> Array:
