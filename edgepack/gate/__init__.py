@@ -1,4 +1,4 @@
-"""Reads untrusted model files statically: h5py, json and zipfile; never a Keras loader, no code from the file."""
+"""Reads untrusted model files statically: h5py, json and zipfile; no Keras loader, no code from the file."""
 
 from edgepack.gate.facts import Kernel, LayerFacts, layer_facts
 from edgepack.gate.graph import INPUT_KIND, Call, Graph, Layer, Ref, map_refs, refs_in

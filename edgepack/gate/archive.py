@@ -1,4 +1,4 @@
-"""Safe reading of a .keras archive: a zip (or a folder of the same members) whose members are never extracted."""
+"""Safe reading of a .keras archive: a zip, or a folder of the same members, never extracted."""
 
 from __future__ import annotations
 
@@ -75,7 +75,8 @@ class Archive:
     def _read(self, name: str, limit_bytes: int) -> bytes:
         if name not in self._sizes:
             raise errors.ModelError(
-                f"{self._path}: has no {name}, so it is not a complete .keras model; save it again with model.save()"
+                f"{self._path}: has no {name}, so it is not a complete .keras model; save it again with "
+                "model.save()"
             )
         if self._sizes[name] > limit_bytes:
             raise errors.ModelError(
@@ -94,7 +95,8 @@ class Archive:
             RuntimeError,
         ) as error:
             raise errors.ModelError(
-                f"{self._path}: {name} cannot be unpacked ({error}); the file is damaged, copy or download it again"
+                f"{self._path}: {name} cannot be unpacked ({error}); the file is damaged, copy or "
+                "download it again"
             ) from None
 
 
@@ -132,7 +134,8 @@ def _checked_sizes(path: Path, members: list[zipfile.ZipInfo]) -> dict[str, int]
             )
         if member.file_size > 1 << 20 and member.file_size > RATIO_LIMIT * max(1, member.compress_size):
             raise errors.ModelError(
-                f"{path}: member {name!r} unpacks {member.compress_size:,} bytes to {member.file_size:,}: a zip bomb; refused"
+                f"{path}: member {name!r} unpacks {member.compress_size:,} bytes to {member.file_size:,}: "
+                "a zip bomb; refused"
             )
         sizes[name] = member.file_size
     if sum(sizes.values()) > SIZE_LIMIT_BYTES:

@@ -16,7 +16,7 @@ Array = npt.NDArray[Any]
 
 
 def as_tf_keras(layer: Layer, leaf: Leaf | None) -> Layer:
-    """The layer with weights as tf_keras wants them: fused cuDNN cells unpacked, Normalization statistics as settings."""
+    """The layer as tf_keras wants it: cuDNN cells unpacked, Normalization statistics as settings."""
     if leaf is None or not layer.weights:
         return layer
     if leaf.class_name == "CuDNNLSTM":
@@ -31,7 +31,7 @@ def as_tf_keras(layer: Layer, leaf: Leaf | None) -> Layer:
 
 
 def _from_cudnn(weights: tuple[Array, ...], gates: int) -> tuple[Array, ...]:
-    """cuDNN keeps each gate's kernel in column order and two biases (as tf_keras's own hdf5 loader converts them)."""
+    """cuDNN keeps each gate's kernel in column order, and two biases (see tf_keras hdf5_format)."""
     kernel, recurrent, bias = weights
 
     def each(array: Array, function: Callable[[Array], Array]) -> Array:

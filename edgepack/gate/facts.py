@@ -19,8 +19,8 @@ class Kernel:
       role: "kernel", "depthwise", "pointwise", "recurrent", "embedding" …; unique in its layer.
       array: the float weights in Keras layout.
       index: position in ``layer.weights``.
-      channel_axes: the axes that together number the output channels, such as (3,) for Conv2D and (2, 3) for a
-        depthwise kernel; () where the array has no channels (one scale, such as an embedding).
+      channel_axes: the axes that together number the output channels, such as (3,) for Conv2D and (2, 3) for
+        a depthwise kernel; () where the array has no channels (one scale, such as an embedding).
     """
 
     role: str

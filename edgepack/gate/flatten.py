@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,8 +11,9 @@ from edgepack import errors
 from edgepack.gate import catalog
 from edgepack.gate.graph import INPUT_KIND, Call, Layer, Ref
 from edgepack.gate.inputs import input_layer
-from edgepack.gate.nodes import Local, Node
-from edgepack.gate.topology import Leaf, Template, locals_in, map_locals
+from edgepack.gate.nodes import Local, map_locals, named_ends
+from edgepack.gate.order import call_order
+from edgepack.gate.topology import Leaf, Template
 
 CALL_LIMIT: Final = 50_000
 _FOREIGN: Final = re.compile(r"[^A-Za-z0-9_.-]")
@@ -65,7 +65,7 @@ class _Flattener:
 
     def run(self, template: Template) -> Flat:
         flat = self._flat
-        inputs = list(_named_ends(template.inputs))
+        inputs = list(named_ends(template.inputs))
         for name, local in inputs:
             leaf = template.children.get(local.layer)
             if not isinstance(leaf, Leaf) or leaf.class_name != INPUT_KIND:
@@ -90,7 +90,7 @@ class _Flattener:
 
     def _name_outputs(self, template: Template, outputs: list[Any]) -> None:
         taken: dict[str, int] = {}
-        for (name, _), ref in zip(_named_ends(template.outputs), outputs, strict=True):
+        for (name, _), ref in zip(named_ends(template.outputs), outputs, strict=True):
             if not isinstance(ref, Ref):
                 raise errors.ModelError(
                     f"{self._where}: output {name!r} is a constant, which no .tflite needs a model for"
@@ -130,9 +130,9 @@ class _Flattener:
     def _emit(self, template: Template, inputs: list[Any]) -> list[Any]:
         """Writes the calls of one model for one set of input tensors; returns its output tensors."""
         values: dict[tuple[str, int], Any] = {}
-        for (_, local), value in zip(_named_ends(template.inputs), inputs, strict=True):
+        for (_, local), value in zip(named_ends(template.inputs), inputs, strict=True):
             values[local.layer, 0] = value
-        for name, number in self._order(template, values):
+        for name, number in call_order(template, frozenset(values), self._where):
             node = template.nodes[name][number]
             args = map_locals(node.args, lambda local: _pick(values, local))
             kwargs = self._call_settings(map_locals(node.kwargs, lambda local: _pick(values, local)), name)
@@ -141,7 +141,7 @@ class _Flattener:
                 values[name, number] = self._emit(child, self._match_inputs(child, args, kwargs))
             else:
                 values[name, number] = self._call(child, args, kwargs)
-        return [_pick(values, local) for _, local in _named_ends(template.outputs)]
+        return [_pick(values, local) for _, local in named_ends(template.outputs)]
 
     def _call(self, leaf: Leaf, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         self._count_step()
@@ -173,68 +173,15 @@ class _Flattener:
         own = leaf.class_name.rsplit(">", 1)[-1]
         return Layer(name=name, kind=kind, config=config, custom_class=own if kind == "custom" else None)
 
-    def _order(self, template: Template, known: dict[tuple[str, int], Any]) -> list[tuple[str, int]]:
-        """The calls that the outputs need, in topological order, the file's order where there is a choice."""
-        position = {name: number for number, name in enumerate(template.children)}
-        needs: dict[tuple[str, int], set[tuple[str, int]]] = {}
-        stack = [(local.layer, local.node) for _, local in _named_ends(template.outputs)]
-        while stack:
-            call = stack.pop()
-            if call in known or call in needs:
-                continue
-            node = self._node(template, call)
-            needs[call] = {
-                (local.layer, local.node) for local in locals_in([node.args, node.kwargs])
-            } - known.keys()
-            stack.extend(needs[call])
-        readers: dict[tuple[str, int], list[tuple[str, int]]] = {call: [] for call in needs}
-        for call, sources in needs.items():
-            for source in sources:
-                readers[source].append(call)
-        waiting = {call: len(sources) for call, sources in needs.items()}
-        ready = [(position[name], number, name) for (name, number), count in waiting.items() if count == 0]
-        heapq.heapify(ready)
-        order: list[tuple[str, int]] = []
-        while ready:
-            _, number, name = heapq.heappop(ready)
-            order.append((name, number))
-            for reader in readers[name, number]:
-                waiting[reader] -= 1
-                if waiting[reader] == 0:
-                    heapq.heappush(ready, (position[reader[0]], reader[1], reader[0]))
-        if len(order) < len(needs):
-            stuck = sorted({name for name, number in needs if waiting[name, number]})
-            raise errors.ModelError(
-                f"{self._where}: layers {stuck[:5]} read from each other in a loop; the config is damaged"
-            )
-        return order
-
-    def _node(self, template: Template, call: tuple[str, int]) -> Node:
-        name, number = call
-        if name not in template.children:
-            raise errors.ModelError(
-                f"{self._where}: layer {name!r} is read from, but is not in model {template.name!r}"
-            )
-        nodes = template.nodes.get(name, [])
-        if not 0 <= number < len(nodes):
-            what = (
-                "an input that the model does not list"
-                if not nodes
-                else f"called {len(nodes)} times, not {number + 1}"
-            )
-            raise errors.ModelError(
-                f"{self._where}: layer {name!r} of {template.name!r} is {what}; the config is damaged"
-            )
-        return nodes[number]
-
     def _match_inputs(self, child: Template, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
         """The call arguments of a nested model, in the order of its inputs."""
         self._count_step()
-        ends = list(_named_ends(child.inputs))
+        ends = list(named_ends(child.inputs))
         given = args[0] if args else kwargs.get("inputs")
         if kwargs.get("mask") is not None and self._generation == "keras2":
             raise errors.ModelError(
-                f"{self._where}: nested model {child.name!r} is called with an explicit mask, which is not supported"
+                f"{self._where}: nested model {child.name!r} is called with an explicit mask, which is "
+                "not supported"
             )
         found: list[Any]
         if isinstance(given, dict):
@@ -243,7 +190,8 @@ class _Flattener:
             found = _flat_values(given)
         if len(found) != len(ends) or not all(isinstance(value, Ref) for value in found):
             raise errors.ModelError(
-                f"{self._where}: nested model {child.name!r} has {len(ends)} inputs and is called with {len(found)} tensors"
+                f"{self._where}: nested model {child.name!r} has {len(ends)} inputs and is called with "
+                f"{len(found)} tensors"
             )
         return found
 
@@ -254,7 +202,8 @@ class _Flattener:
             if key == "training":
                 if value is True or value == 1:
                     raise errors.ModelError(
-                        f"{self._where}: layer {name!r} is called with training=True, so it acts at random or on batch "
+                        f"{self._where}: layer {name!r} is called with training=True, so it acts at "
+                        "random or on batch "
                         "statistics in use; save the model with training=False or without the argument"
                     )
                 continue
@@ -298,15 +247,3 @@ def _flat_values(value: Any) -> list[Any]:
     if isinstance(value, dict):
         return [item for key in sorted(value, key=str) for item in _flat_values(value[key])]
     return [value]
-
-
-def _named_ends(ends: Any, name: str | None = None) -> Iterator[tuple[str, Local]]:
-    """Inputs or outputs flattened, each with its dict key or else its layer's name."""
-    if isinstance(ends, Local):
-        yield (ends.layer if name is None else name), ends
-    elif isinstance(ends, dict):
-        for key in sorted(ends):
-            yield from _named_ends(ends[key], key if name is None else f"{name}_{key}")
-    elif isinstance(ends, (list, tuple)):
-        for item in ends:
-            yield from _named_ends(item, name)

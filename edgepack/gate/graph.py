@@ -1,6 +1,7 @@
 """What a model file says, as plain records: layers, the calls between them, inputs and outputs.
 
-The graph is flat: nested models are inlined, so that every stage sees every layer. A layer that is called several
+The graph is flat: nested models are inlined, so that every stage sees every layer. A layer that is called
+  several
 times (a shared layer) stands once in `Graph.layers` and several times in `Graph.calls`.
 """
 
@@ -31,8 +32,8 @@ class Layer:
     """One layer with its weights.
 
     Attributes:
-      name: unique in the flat graph; characters outside ``[A-Za-z0-9_.-]`` became ``_``. Layer "conv" of a nested
-        model "enc" is "enc_conv".
+      name: unique in the flat graph; characters outside ``[A-Za-z0-9_.-]`` became ``_``. Layer "conv" of a
+        nested model "enc" is "enc_conv".
       kind: tf_keras class name, such as "Dense" or "TFOpLambda"; "custom" for the user's own class.
       config: keyword arguments of the tf_keras class, normalised (see `edgepack.gate.catalog`).
       weights: in the order of tf_keras ``layer.get_weights()``; () where the layer has none.
@@ -48,7 +49,7 @@ class Layer:
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """One application of a layer. `args` and `kwargs` hold `Ref`s, constants, and nested lists, tuples and dicts."""
+    """One application of a layer; arguments are `Ref`s, constants, and nested lists, tuples and dicts."""
 
     layer: str
     args: tuple[Any, ...] = ()

@@ -1,4 +1,4 @@
-"""Safe reading of HDF5: every object is looked at before any of its data is, and nothing outside the file is opened."""
+"""Safe reading of HDF5: every object is looked at before any data is read, and no other file is opened."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ DEPTH_LIMIT: Final = 64
 ATTRIBUTE_LIMIT_BYTES: Final = 64 << 20
 RATIO_LIMIT: Final = 500
 _DEFLATE, _SHUFFLE, _FLETCHER32, _LZF = 1, 2, 3, 32000
+_NEVER_READ: Final = frozenset(("optimizer", "optimizer_weights"))
+"""Groups at the root that are as large as the model and that nothing here opens."""
 _FILTERS: Final = frozenset((_DEFLATE, _SHUFFLE, _FLETCHER32, _LZF))
 
 
@@ -29,8 +31,8 @@ class Hdf5:
       where: names the file in messages.
 
     Raises:
-      ModelError: damaged, or asks for something that a Keras file never does (links, external storage, virtual
-        datasets, foreign filters, shapes or ratios of a bomb).
+      ModelError: damaged, or asks for something that a Keras file never does (links, external storage,
+        virtual datasets, foreign filters, shapes or ratios of a bomb).
     """
 
     def __init__(self, source: Path | bytes, where: str) -> None:
@@ -85,7 +87,7 @@ class Hdf5:
         return None if values is None else "".join(values)
 
     def strings(self, group: str, name: str) -> list[str] | None:
-        """An attribute that is a text or a list of texts, also when split into ``name0`` …; None where absent."""
+        """A text or list of texts, also when split into ``name0``, ``name1`` …; None where absent."""
         value = self._attribute(group, name)
         if value is None and self._attribute(group, f"{name}0") is not None:
             parts: list[str] = []
@@ -105,7 +107,8 @@ class Hdf5:
             declared = math.prod(attribute.shape) * max(1, attribute.dtype.itemsize)
             if declared > ATTRIBUTE_LIMIT_BYTES:
                 raise errors.ModelError(
-                    f"{self._where}: attribute {name!r} declares {declared:,} bytes; the limit is {ATTRIBUTE_LIMIT_BYTES:,}"
+                    f"{self._where}: attribute {name!r} declares {declared:,} bytes; the limit is "
+                    f"{ATTRIBUTE_LIMIT_BYTES:,}"
                 )
             return holder.attrs[name]
         except errors.EdgepackError:
@@ -126,6 +129,8 @@ class Hdf5:
             for name in names:
                 seen += 1
                 path = f"{prefix}/{name}" if prefix else name
+                if path in _NEVER_READ:
+                    continue
                 if seen > OBJECT_LIMIT or path.count("/") > DEPTH_LIMIT:
                     raise errors.ModelError(
                         f"{self._where}: more objects or deeper groups than any Keras file has; refused"
@@ -139,7 +144,8 @@ class Hdf5:
                     self.datasets[path] = item
                 if declared_total > SIZE_LIMIT_BYTES:
                     raise errors.ModelError(
-                        f"{self._where}: declares {declared_total:,} bytes at {path!r}; the limit is {SIZE_LIMIT_BYTES:,}"
+                        f"{self._where}: declares {declared_total:,} bytes at {path!r}; the limit is "
+                        f"{SIZE_LIMIT_BYTES:,}"
                     )
 
     def _open(self, group: Any, name: str, path: str) -> Any:
@@ -147,7 +153,8 @@ class Hdf5:
             link = group.get(name, getlink=True)
             if not isinstance(link, h5py.HardLink):
                 raise errors.ModelError(
-                    f"{self._where}: {path!r} is a {type(link).__name__}, which can read other files; refused. "
+                    f"{self._where}: {path!r} is a {type(link).__name__}, which can read other files; "
+                    "refused. "
                     "Keras writes none: save the model again with model.save()"
                 )
             item = group[name]
@@ -162,7 +169,7 @@ class Hdf5:
         return item
 
     def _check_dataset(self, dataset: h5py.Dataset, path: str) -> int:
-        """Refuses what could leave the file, run foreign code or fill the memory; returns the declared bytes."""
+        """Refuses what could leave the file, run code or fill the memory; returns the declared bytes."""
         try:
             properties = dataset.id.get_create_plist()
             external = properties.get_external_count()
@@ -180,8 +187,8 @@ class Hdf5:
             raise errors.ModelError(f"{self._where}: {path!r} is a virtual dataset over other files; refused")
         if not filters <= _FILTERS:
             raise errors.ModelError(
-                f"{self._where}: {path!r} needs HDF5 filter {sorted(filters - _FILTERS)}, a plug-in; refused. "
-                "Only gzip, lzf, shuffle and fletcher32 are read"
+                f"{self._where}: {path!r} needs HDF5 filter {sorted(filters - _FILTERS)}, a plug-in; "
+                "refused. Only gzip, lzf, shuffle and fletcher32 are read"
             )
         if declared > SIZE_LIMIT_BYTES:
             raise errors.ModelError(
@@ -190,14 +197,16 @@ class Hdf5:
             )
         if declared > 1 << 20 and declared > RATIO_LIMIT * max(1, stored):
             raise errors.ModelError(
-                f"{self._where}: {path!r} unpacks {stored:,} stored bytes to {declared:,}: a compression bomb; refused"
+                f"{self._where}: {path!r} unpacks {stored:,} stored bytes to {declared:,}: a compression "
+                "bomb; refused"
             )
-        return declared
+        return int(declared)
 
     def _damaged(self, error: Exception) -> errors.ModelError:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         return errors.ModelError(
-            f"{self._where}: damaged or truncated HDF5 ({reason}); copy or download the file again, or save it anew"
+            f"{self._where}: damaged or truncated HDF5 ({reason}); copy or download the file again, or "
+            "save it anew"
         )
 
 

@@ -14,7 +14,7 @@ _AXIS_LIMIT: Final = 1 << 31
 
 
 def input_layer(leaf: Leaf, name: str, where: str) -> Layer:
-    """The InputLayer of the flat graph: shape with a free batch axis, and a dtype TFLite has (all floats are float32).
+    """The InputLayer of the flat graph: a shape with a free batch axis; any float is float32.
 
     Raises:
       ModelError: no shape, or an input that is sparse, ragged, optional or text.
@@ -28,7 +28,7 @@ def input_layer(leaf: Leaf, name: str, where: str) -> Layer:
     shape = config.get("batch_input_shape") or config.get("batch_shape")
     if shape is None and isinstance(config.get("input_shape"), (list, tuple)):
         shape = [None, *config["input_shape"]]
-    if not _is_shape(shape):
+    if shape is None or not _is_shape(shape):
         raise errors.ModelError(
             f"{where}: input {name!r} has no shape ({shape!r:.60}): the model was never built. Build it with "
             "model.build((None, …)) or call it on data once, then save it again"
@@ -49,7 +49,8 @@ def _dtype(value: Any, name: str, where: str) -> str:
     if value in _OTHERS:
         return str(value)
     raise errors.ModelError(
-        f"{where}: input {name!r} has type {value!r:.40}; TFLite models take numbers: turn text into numbers before the model"
+        f"{where}: input {name!r} has type {value!r:.40}; TFLite models take numbers: turn text into "
+        "numbers before the model"
     )
 
 

@@ -78,14 +78,11 @@ _SEPARABLE = (*_CONV, "depth_multiplier")
 _DEPTHWISE = tuple(key for key in _SEPARABLE if key != "filters")
 _POOL = ("pool_size", "strides", "padding", "data_format")
 _RNN = ("units", "activation", "use_bias", "dropout", "recurrent_dropout",
-        "return_sequences", "return_state", "go_backwards", "unroll")  # fmt: skip
+        "return_sequences", "return_state", "go_backwards", "unroll", "zero_output_for_mask")  # fmt: skip
 _CELL = ("units", "activation", "use_bias", "dropout", "recurrent_dropout")
 _STATE: dict[str, tuple[Any, ...]] = {"stateful": (False, None)}
-_RNN_ONLY: dict[str, tuple[Any, ...]] = {
-    **_STATE,
-    "time_major": (False, None),
-    "zero_output_for_mask": (False, None),
-}
+_STOCK_RNN_ONLY: dict[str, tuple[Any, ...]] = {**_STATE, "time_major": (False, None)}
+_RNN_ONLY: dict[str, tuple[Any, ...]] = {**_STOCK_RNN_ONLY, "zero_output_for_mask": (False, None)}
 _CONV_RNN = ("filters", "kernel_size", "strides", "padding", "data_format", "dilation_rate", "activation",
              "recurrent_activation", "use_bias", "unit_forget_bias", "dropout", "recurrent_dropout",
              "return_sequences", "return_state", "go_backwards")  # fmt: skip
@@ -178,14 +175,14 @@ LAYERS: Final[dict[str, LayerRule]] = {
         only={"use_gate": (False, None), "sliding_window": (None,)},
     ),
     # Recurrent
-    "SimpleRNN": LayerRule(keys=_RNN, only=_RNN_ONLY),
+    "SimpleRNN": LayerRule(keys=_RNN, only=_STOCK_RNN_ONLY),
     "LSTM": LayerRule(
-        keys=(*_RNN, "recurrent_activation", "unit_forget_bias"), only=_RNN_ONLY
+        keys=(*_RNN, "recurrent_activation", "unit_forget_bias"), only=_STOCK_RNN_ONLY
     ),
     "GRU": LayerRule(
         keys=(*_RNN, "recurrent_activation", "reset_after"),
         defaults={"reset_after": False},
-        only=_RNN_ONLY,
+        only=_STOCK_RNN_ONLY,
     ),
     "SimpleRNNCell": LayerRule(keys=_CELL),
     "LSTMCell": LayerRule(keys=(*_CELL, "recurrent_activation", "unit_forget_bias")),

@@ -1,8 +1,8 @@
-"""Keras 3 writes down the masks that it passes along by itself; tf_keras passes them along again, so they are taken out.
+"""Keras 3 writes down the masks that it passes along; tf_keras passes them anew, so they are taken out.
 
-``Embedding(mask_zero=True)`` and ``Masking`` leave operations ``NotEqual`` (and ``Any``) in the file, whose result is
-the ``mask`` argument of later layers. Where tf_keras will bring the same mask to the same layer, argument and
-operations go; otherwise they stay as the explicit computation that they are.
+``Embedding(mask_zero=True)`` and ``Masking`` leave operations ``NotEqual`` (and ``Any``) in the file, whose
+result is the ``mask`` argument of later layers. Where tf_keras will bring the same mask to the same layer,
+argument and operations go; otherwise they stay as the explicit computation that they are.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from typing import Any, Final
 from edgepack.gate.nodes import Local, Node
 from edgepack.gate.topology import Leaf, Template
 
-_PASS: Final = frozenset(
-    """Activation AlphaDropout BatchNormalization Bidirectional Dense Dropout ELU GRU GaussianDropout GaussianNoise LSTM
-    LayerNormalization LeakyReLU PReLU ReLU SimpleRNN Softmax SpatialDropout1D ThresholdedReLU TimeDistributed""".split()
-)
-"""tf_keras layers whose output keeps the mask of their input (recurrent ones: where they return sequences)."""
+_PASS: Final = frozenset((
+    "Activation", "AlphaDropout", "BatchNormalization", "Bidirectional", "Dense", "Dropout", "ELU", "GRU",
+    "GaussianDropout", "GaussianNoise", "LSTM", "LayerNormalization", "LeakyReLU", "PReLU", "ReLU",
+    "SimpleRNN", "Softmax", "SpatialDropout1D", "ThresholdedReLU", "TimeDistributed",
+))  # fmt: skip
+"""tf_keras layers whose output keeps the mask of the input (recurrent ones if they return sequences)."""
 
 
 def drop_automatic_masks(template: Template) -> None:
@@ -46,7 +47,7 @@ def _node(template: Template, local: Any) -> tuple[Leaf, Node] | None:
 
 
 def _meaning(template: Template, mask: Local) -> tuple[Any, ...]:
-    """(tensor, value, over the last axis?) of a mask computed as ``tensor != value``; unlike any `_origin` otherwise."""
+    """(tensor, value, over the last axis?) of a mask that is ``tensor != value``, or no `_origin`."""
     found = _node(template, mask)
     over_axis = (
         found is not None and found[0].class_name == "Any" and found[0].config.get("axis") in (-1, [-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ _ARRAY_LIMIT_VALUES: Final = 1 << 24
 
 @dataclass(frozen=True)
 class Local:
-    """A tensor inside one (nested) model: output `tensor` of call `node` of `layer`, as the config counts calls."""
+    """A tensor inside one model: output `tensor` of call `node` of `layer`, as the config counts."""
 
     layer: str
     node: int
@@ -34,9 +35,11 @@ def decode_node(node: Any, layers: frozenset[str], *, keep_structure: bool, wher
     """One entry of ``inbound_nodes``.
 
     Args:
-      node: as in the config: a dict with "args" and "kwargs" (Keras 3) or nested [layer, node, tensor, kwargs] lists.
+      node: as in the config: a dict with "args" and "kwargs" (Keras 3) or nested [layer, node, tensor,
+        kwargs] lists.
       layers: names of the layers of this model.
-      keep_structure: Keras 2 only: a list of one tensor stays a list (TFOpLambda), where other layers get the tensor.
+      keep_structure: Keras 2 only: a list of one tensor stays a list (TFOpLambda), where other layers get
+        the tensor.
       where: names model and layer in messages.
 
     Raises:
@@ -164,3 +167,35 @@ def _array(config: dict[str, Any], where: str) -> Any:
     if array.dtype.kind not in "fiub" or array.size > _ARRAY_LIMIT_VALUES:
         raise errors.ModelError(f"{where}: a constant holds {array.dtype} of {array.size:,} values; refused")
     return array
+
+
+def locals_in(value: Any) -> Sequence[Local]:
+    """Every `Local` in nested lists, tuples and dicts, in order."""
+    found: list[Local] = []
+    map_locals(value, found.append)
+    return found
+
+
+def map_locals(value: Any, function: Callable[[Local], Any]) -> Any:
+    """The same nesting with every `Local` replaced by ``function(local)``."""
+    if isinstance(value, Local):
+        return function(value)
+    if isinstance(value, list):
+        return [map_locals(item, function) for item in value]
+    if isinstance(value, tuple):
+        return tuple(map_locals(item, function) for item in value)
+    if isinstance(value, dict):
+        return {key: map_locals(item, function) for key, item in value.items()}
+    return value
+
+
+def named_ends(ends: Any, name: str | None = None) -> Iterator[tuple[str, Local]]:
+    """Inputs or outputs flattened, each with its dict key or else its layer's name."""
+    if isinstance(ends, Local):
+        yield (ends.layer if name is None else name), ends
+    elif isinstance(ends, dict):
+        for key in sorted(ends):
+            yield from named_ends(ends[key], key if name is None else f"{name}_{key}")
+    elif isinstance(ends, (list, tuple)):
+        for item in ends:
+            yield from named_ends(item, name)

@@ -39,7 +39,8 @@ def read(path: Path, *, custom: Sequence[str] = (), with_weights: bool = True) -
     """
     if is_saved_model(path):
         raise errors.TrustError(
-            f"{path}: a SavedModel runs its own code when it is loaded; if you trust where it comes from, pass --trust-input"
+            f"{path}: a SavedModel runs its own code when it is loaded; if you trust where it comes from, "
+            "pass --trust-input"
         )
     try:
         if sniff(path) is Kind.ARCHIVE:
@@ -58,9 +59,11 @@ def read(path: Path, *, custom: Sequence[str] = (), with_weights: bool = True) -
         TypeError,
         ValueError,
     ) as error:
-        # A config of a shape that no Keras writes. The checks above name the usual damage; this is for the rest.
+        # A config of a shape that no Keras writes. The usual damage has its own
+        # message above; this is for the rest.
         raise errors.ModelError(
-            f"{path}: the model config is not what Keras writes ({type(error).__name__}: {error}); the file is damaged"
+            f"{path}: the model config is not what Keras writes ({type(error).__name__}: {error}); the "
+            "file is damaged"
         ) from error
 
 
@@ -69,7 +72,8 @@ def _read_archive(path: Path, custom: Sequence[str], with_weights: bool) -> Grap
         if CONFIG not in archive.names:
             raise errors.ModelError(
                 f"{path}: has no {CONFIG}, so it is not a .keras model (members: "
-                f"{', '.join(sorted(archive.names)[:5]) or 'none'}); save the model with model.save('model.keras')"
+                f"{', '.join(sorted(archive.names)[:5]) or 'none'}); save the model with "
+                "model.save('model.keras')"
             )
         entry = archive.json(CONFIG)
         version = archive.json(METADATA).get("keras_version") if METADATA in archive.names else None
@@ -102,7 +106,8 @@ def _read_hdf5(path: Path, custom: Sequence[str], with_weights: bool) -> Graph:
         generation = _generation(version, entry)
         if file.text("", "backend") == "theano":
             raise errors.ModelError(
-                f"{path}: written on the Theano backend, whose kernels are flipped; load it once in Keras 2 on TensorFlow and save"
+                f"{path}: written on the Theano backend, whose kernels are flipped; load it once in Keras "
+                "2 on TensorFlow and save"
             )
         template, flat = _flat(entry, generation, custom, str(path))
         weights = legacy_weights(flat, file, str(path)) if with_weights else {}
@@ -137,7 +142,8 @@ def _generation(version: Any, entry: Any) -> str:
         major = int(version.split(".")[0])
         if major == 1:
             raise errors.ModelError(
-                f"written by Keras {version}, whose layers are not those of Keras 2; load it once in Keras 2.0–2.2 and save it"
+                f"written by Keras {version}, whose layers are not those of Keras 2; load it once in "
+                "Keras 2.0–2.2 and save it"
             )
         return "keras3" if major >= 3 or version.startswith("0.") else "keras2"
     return "keras3" if '"batch_shape"' in str(entry).replace("'", '"') else "keras2"
@@ -151,11 +157,14 @@ def _weights_only(path: Path, file: Hdf5) -> str:
         )
     if not layers:
         return (
-            f"{path}: an HDF5 file without a Keras model: it has no model_config attribute and no layers; expected a file "
+            f"{path}: an HDF5 file without a Keras model: it has no model_config attribute and no layers; "
+            "expected a file "
             "written by model.save()"
         )
     shown = ", ".join(layers[:6]) + (f" … ({len(layers)} in all)" if len(layers) > 6 else "")
     return (
-        f"{path}: holds weights only (layers {shown}): the attribute model_config, which says how the layers are wired, is "
-        "missing. Build the model in Python, call model.load_weights() on this file, then model.save('model.keras') and use that"
+        f"{path}: holds weights only (layers {shown}): the attribute model_config, which says how the "
+        "layers are wired, is "
+        "missing. Build the model in Python, call model.load_weights() on this file, then "
+        "model.save('model.keras') and use that"
     )

@@ -1,4 +1,4 @@
-"""What kind of file it is, by its first bytes; formats that are not Keras are refused with the way to get there."""
+"""What kind of file it is, by its first bytes; other formats are refused with the way to get to Keras."""
 
 from __future__ import annotations
 
@@ -21,14 +21,21 @@ class Kind(enum.Enum):
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _BY_SUFFIX: Final = {
-    ".onnx": "an ONNX model; convert it to Keras with onnx2tf or onnx2keras, or export Keras from the tool that made it",
-    ".pt": "a PyTorch model; rebuild it in Keras, or export ONNX with torch.onnx.export and convert that with onnx2tf",
-    ".pth": "PyTorch weights; rebuild the model in Keras, or export ONNX with torch.onnx.export and convert it with onnx2tf",
-    ".safetensors": "weights without a model; build the model in Keras, load them there, then model.save('model.keras')",
-    ".pb": "a frozen TensorFlow graph or a part of a SavedModel; pass the SavedModel's folder, or convert a frozen graph "
+    ".onnx": "an ONNX model; convert it to Keras with onnx2tf or onnx2keras, or export Keras from the "
+    "tool that made it",
+    ".pt": "a PyTorch model; rebuild it in Keras, or export ONNX with torch.onnx.export and convert that "
+    "with onnx2tf",
+    ".pth": "PyTorch weights; rebuild the model in Keras, or export ONNX with torch.onnx.export and "
+    "convert it with onnx2tf",
+    ".safetensors": "weights without a model; build the model in Keras, load them there, then "
+    "model.save('model.keras')",
+    ".pb": "a frozen TensorFlow graph or a part of a SavedModel; pass the SavedModel's folder, or "
+    "convert a frozen graph "
     "with tf.compat.v1.lite.TFLiteConverter.from_frozen_graph, or rebuild it in Keras",
-    ".ckpt": "a TensorFlow checkpoint: weights without a model; build the model in Keras, load_weights() and save()",
-    ".index": "a TensorFlow checkpoint: weights without a model; build the model in Keras, load_weights() and save()",
+    ".ckpt": "a TensorFlow checkpoint: weights without a model; build the model in Keras, load_weights() "
+    "and save()",
+    ".index": "a TensorFlow checkpoint: weights without a model; build the model in Keras, "
+    "load_weights() and save()",
     ".mlmodel": "a Core ML model; go back to the Keras model it was made from",
     ".npz": "arrays, not a model; expected a .keras or .h5 file",
     ".pkl": "a Python pickle, which runs code when it is read; save the model with model.save('model.keras')",
@@ -60,10 +67,8 @@ def sniff(path: Path) -> Kind:
         size = path.stat().st_size
         with path.open("rb") as file:
             head = file.read(4096)
-    except FileNotFoundError:
-        raise errors.ModelError(f"{path}: no such file; [model] path is relative to the recipe") from None
     except OSError as error:
-        raise errors.StorageError(f"{path}: cannot be read ({error.strerror or error})") from None
+        raise _unreadable(path, error) from None
     if size == 0:
         raise errors.ModelError(f"{path}: the file is empty; copy or download it again")
     if size > SIZE_LIMIT_BYTES:
@@ -74,6 +79,12 @@ def sniff(path: Path) -> Kind:
         _refuse_foreign_zip(path, head)
         return Kind.ARCHIVE
     raise errors.ModelError(f"{path}: {_what_else(path, head)}")
+
+
+def _unreadable(path: Path, error: OSError) -> errors.EdgepackError:
+    if isinstance(error, FileNotFoundError):
+        return errors.ModelError(f"{path}: no such file; [model] path is relative to the recipe")
+    return errors.StorageError(f"{path}: cannot be read ({error.strerror or error})")
 
 
 def _refuse_foreign_zip(path: Path, head: bytes) -> None:
@@ -111,7 +122,8 @@ def _what_else(path: Path, head: bytes) -> str:
     printable = sum(32 <= byte < 127 or byte in b"\t\n\r" or byte >= 128 for byte in head)
     if printable == len(head):
         return "a text file, not a model; expected a .keras or .h5 file written by model.save()"
-    return "of no format that edgepack knows (or its beginning is damaged); expected a .keras or .h5 file written by model.save()"
+    return "of no format that edgepack knows (or its beginning is damaged); expected a .keras or .h5 "
+    "file written by model.save()"
 
 
 def _what_json(path: Path) -> str:
@@ -119,10 +131,12 @@ def _what_json(path: Path) -> str:
         with path.open("rb") as file:
             entry = json.loads(file.read(64 << 20))
     except (ValueError, RecursionError, OSError):
-        return "a text file that starts like JSON, not a model; expected a .keras or .h5 file written by model.save()"
+        return "a text file that starts like JSON, not a model; expected a .keras or .h5 file written by "
+        "model.save()"
     if isinstance(entry, dict) and "class_name" in entry:
         return (
-            "the JSON of a Keras architecture without weights; load it with keras.models.model_from_json, then "
+            "the JSON of a Keras architecture without weights; load it with "
+            "keras.models.model_from_json, then "
             "load_weights() and save('model.keras')"
         )
     return "a JSON file, not a model; expected a .keras or .h5 file written by model.save()"

@@ -1,14 +1,14 @@
-"""The config of a Sequential or Functional model, read into templates: layers, calls, inputs and outputs, still nested."""
+"""The config of a Sequential or Functional model as a template: layers, calls, ends, still nested."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Final
 
 from edgepack import errors
-from edgepack.gate.nodes import Local, Node, decode_ends, decode_node
+from edgepack.gate.nodes import Local, Node, decode_ends, decode_node, locals_in, map_locals
 
 DEPTH_LIMIT: Final = 24
 LAYER_LIMIT: Final = 20_000
@@ -68,8 +68,10 @@ def read_template(entry: Any, *, generation: str, where: str) -> Template:
         raise errors.ModelError(f"{where}: the model config has no class_name; the file is damaged")
     if not is_model(entry):
         raise errors.ModelError(
-            f"{where}: the model is a {entry['class_name']!r}, a subclassed model: its layers are wired by Python code that "
-            "is not in the file. Rebuild it with keras.Sequential or keras.Model(inputs, outputs) and save that, or export "
+            f"{where}: the model is a {entry['class_name']!r}, a subclassed model: its layers are wired "
+            "by Python code that "
+            "is not in the file. Rebuild it with keras.Sequential or keras.Model(inputs, outputs) and "
+            "save that, or export "
             "a SavedModel and pass it with --trust-input"
         )
     return _Reader(generation, where).model(entry, "", 0)
@@ -146,7 +148,8 @@ class _Reader:
         inner = config.get("layer")
         if class_name in _WRAPPERS and isinstance(inner, dict) and is_model(inner):
             raise errors.ModelError(
-                f"{self._where}: layer {name!r} is a {class_name} around a whole model, which is not supported; wrap each "
+                f"{self._where}: layer {name!r} is a {class_name} around a whole model, which is not "
+                "supported; wrap each "
                 "of its layers instead, or reshape the time axis into the batch axis"
             )
         module = entry.get("module")
@@ -175,7 +178,7 @@ class _Reader:
             template.children = {added.name: added, **template.children}
             names.insert(0, added.name)
         template.nodes = {names[0]: []}
-        for before, name in zip(names, names[1:], strict=False):
+        for before, name in pairwise(names):
             template.nodes[name] = [Node(args=(Local(before, 0, 0),), kwargs={})]
         template.inputs = [Local(names[0], 0, 0)]
         template.outputs = [Local(names[-1], 0, 0)]
@@ -183,7 +186,7 @@ class _Reader:
     def _implied_input(
         self, first: Leaf | Template, entry: dict[str, Any], config: dict[str, Any], layer: dict[str, Any]
     ) -> Leaf:
-        """The input of a Sequential that was built by its first layer's input_shape, by build() or by its first data."""
+        """The input of a Sequential built by its first layer's input_shape, by build() or by data."""
         own = layer["config"] if isinstance(layer["config"], dict) else {}
         dtype = own.get("dtype")
         shape = own.get("batch_input_shape") or own.get("batch_shape")
@@ -217,61 +220,7 @@ class _Reader:
             ]
         template.inputs = decode_ends(config.get("input_layers"), where)
         template.outputs = decode_ends(config.get("output_layers"), where)
-        self._renumber(template, layers)
-
-    def _renumber(self, template: Template, layers: list[Any]) -> None:
-        """Makes every call count from 0.
-
-        Keras 2 counts the calls of a nested model from 1 (call 0 is the one that built it). Keras 3 does so in
-        ``output_layers`` and only for Functional ones.
-        """
-        keras2 = self._generation == "keras2"
-        nested = {
-            name
-            for name, entry in zip(template.children, layers, strict=False)
-            if isinstance(template.children[name], Template)
-            and (keras2 or entry["class_name"] != "Sequential")
-        }
-        if not nested:
-            return
-        in_nodes = [node.args for nodes in template.nodes.values() for node in nodes]
-        in_nodes += [tuple(node.kwargs.values()) for nodes in template.nodes.values() for node in nodes]
-        from_zero_everywhere = {
-            local.layer for local in locals_in([in_nodes, template.outputs]) if local.node == 0
-        }
-        from_zero_in_ends = {local.layer for local in locals_in(template.outputs) if local.node == 0}
-        lowered = nested - (from_zero_everywhere if keras2 else from_zero_in_ends)
-
-        def lower(local: Local) -> Local:
-            return Local(local.layer, local.node - 1, local.tensor) if local.layer in lowered else local
-
-        template.outputs = map_locals(template.outputs, lower)
-        if keras2:
-            for name, nodes in template.nodes.items():
-                template.nodes[name] = [
-                    Node(args=map_locals(node.args, lower), kwargs=map_locals(node.kwargs, lower))
-                    for node in nodes
-                ]
-
-
-def locals_in(value: Any) -> Sequence[Local]:
-    """Every `Local` in nested lists, tuples and dicts, in order."""
-    found: list[Local] = []
-    map_locals(value, found.append)
-    return found
-
-
-def map_locals(value: Any, function: Any) -> Any:
-    """The same nesting with every `Local` replaced by ``function(local)``."""
-    if isinstance(value, Local):
-        return function(value)
-    if isinstance(value, list):
-        return [map_locals(item, function) for item in value]
-    if isinstance(value, tuple):
-        return tuple(map_locals(item, function) for item in value)
-    if isinstance(value, dict):
-        return {key: map_locals(item, function) for key, item in value.items()}
-    return value
+        _renumber(template, layers, keras2=self._generation == "keras2")
 
 
 def snake_case(class_name: str) -> str:
@@ -282,10 +231,43 @@ def snake_case(class_name: str) -> str:
 
 
 def _is_operation(entry: dict[str, Any], generation: str) -> bool:
-    """Whether an entry is a Keras 3 operation (``keras.ops``), which is no layer and has no weights folder."""
+    """Whether an entry is a Keras 3 operation (``keras.ops``): no layer, no folder of weights."""
     if generation != "keras3":
         return False
     module, config = entry.get("module"), entry["config"]
     if module is None:
         return isinstance(config, dict) and not is_model(entry) and not {"trainable", "dtype"} & config.keys()
     return isinstance(module, str) and module.startswith(("keras.src.ops", "keras.ops"))
+
+
+def _renumber(template: Template, layers: list[Any], *, keras2: bool) -> None:
+    """Makes every call count from 0.
+
+    Keras 2 counts the calls of a nested model from 1 (call 0 is the one that built it). Keras 3 does so
+    in ``output_layers``, and only for Functional ones.
+    """
+    nested = {
+        name
+        for name, entry in zip(template.children, layers, strict=False)
+        if isinstance(template.children[name], Template) and (keras2 or entry["class_name"] != "Sequential")
+    }
+    if not nested:
+        return
+    in_nodes = [node.args for nodes in template.nodes.values() for node in nodes]
+    in_nodes += [tuple(node.kwargs.values()) for nodes in template.nodes.values() for node in nodes]
+    from_zero_everywhere = {
+        local.layer for local in locals_in([in_nodes, template.outputs]) if local.node == 0
+    }
+    from_zero_in_ends = {local.layer for local in locals_in(template.outputs) if local.node == 0}
+    lowered = nested - (from_zero_everywhere if keras2 else from_zero_in_ends)
+
+    def lower(local: Local) -> Local:
+        return Local(local.layer, local.node - 1, local.tensor) if local.layer in lowered else local
+
+    template.outputs = map_locals(template.outputs, lower)
+    if keras2:
+        for name, nodes in template.nodes.items():
+            template.nodes[name] = [
+                Node(args=map_locals(node.args, lower), kwargs=map_locals(node.kwargs, lower))
+                for node in nodes
+            ]

@@ -7,25 +7,30 @@ from typing import Any, Final
 Names = tuple[tuple[str, bool], ...]
 """(name of the weight, whether training changes it) in Keras order."""
 
-_KERNEL: Final = frozenset(
-    """Dense Conv1D Conv2D Conv3D Conv1DTranspose Conv2DTranspose Conv3DTranspose Convolution1D Convolution2D Convolution3D
-    LocallyConnected1D LocallyConnected2D DepthwiseConv1D DepthwiseConv2D""".split()
-)
-_SEPARABLE: Final = frozenset(
-    ("SeparableConv1D", "SeparableConv2D", "SeparableConvolution1D", "SeparableConvolution2D")
-)
-_RECURRENT: Final = frozenset(
-    """LSTM GRU SimpleRNN CuDNNLSTM CuDNNGRU LSTMCell GRUCell SimpleRNNCell ConvLSTM1D ConvLSTM2D ConvLSTM3D""".split()
-)
-_NONE: Final = frozenset(
-    """InputLayer Activation ReLU LeakyReLU ELU ThresholdedReLU Softmax Dropout SpatialDropout1D SpatialDropout2D
-    SpatialDropout3D GaussianDropout GaussianNoise AlphaDropout Flatten Reshape Permute RepeatVector Masking Identity Add
-    Subtract Multiply Average Maximum Minimum Concatenate Dot Rescaling Resizing CenterCrop Cropping1D Cropping2D Cropping3D
-    ZeroPadding1D ZeroPadding2D ZeroPadding3D UpSampling1D UpSampling2D UpSampling3D MaxPooling1D MaxPooling2D MaxPooling3D
-    AveragePooling1D AveragePooling2D AveragePooling3D GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D
-    GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D UnitNormalization ActivityRegularization
-    TFOpLambda SlicingOpLambda TensorFlowOpLayer""".split()
-)
+_KERNEL: Final = frozenset((
+    "Dense", "Conv1D", "Conv2D", "Conv3D", "Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose",
+    "Convolution1D", "Convolution2D", "Convolution3D", "LocallyConnected1D", "LocallyConnected2D",
+    "DepthwiseConv1D", "DepthwiseConv2D",
+))  # fmt: skip
+_SEPARABLE: Final = frozenset((
+    "SeparableConv1D", "SeparableConv2D", "SeparableConvolution1D", "SeparableConvolution2D",
+))  # fmt: skip
+_RECURRENT: Final = frozenset((
+    "LSTM", "GRU", "SimpleRNN", "CuDNNLSTM", "CuDNNGRU", "LSTMCell", "GRUCell", "SimpleRNNCell",
+    "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D",
+))  # fmt: skip
+_NONE: Final = frozenset((
+    "InputLayer", "Activation", "ReLU", "LeakyReLU", "ELU", "ThresholdedReLU", "Softmax", "Dropout",
+    "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianDropout", "GaussianNoise",
+    "AlphaDropout", "Flatten", "Reshape", "Permute", "RepeatVector", "Masking", "Identity", "Add",
+    "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate", "Dot", "Rescaling", "Resizing",
+    "CenterCrop", "Cropping1D", "Cropping2D", "Cropping3D", "ZeroPadding1D", "ZeroPadding2D",
+    "ZeroPadding3D", "UpSampling1D", "UpSampling2D", "UpSampling3D", "MaxPooling1D", "MaxPooling2D",
+    "MaxPooling3D", "AveragePooling1D", "AveragePooling2D", "AveragePooling3D", "GlobalMaxPooling1D",
+    "GlobalMaxPooling2D", "GlobalMaxPooling3D", "GlobalAveragePooling1D", "GlobalAveragePooling2D",
+    "GlobalAveragePooling3D", "UnitNormalization", "ActivityRegularization", "TFOpLambda",
+    "SlicingOpLambda", "TensorFlowOpLayer",
+))  # fmt: skip
 _BY_FLAG: Final[dict[str, tuple[tuple[str, str | None, bool], ...]]] = {
     # class: (weight, setting that switches it on (default on), trainable)
     "BatchNormalization": (
@@ -71,7 +76,7 @@ def weight_names(class_name: str, config: dict[str, Any]) -> Names | None:
 
 
 def _wrapped_names(class_name: str, config: dict[str, Any]) -> Names | None:
-    inner = [config.get(key) for key in ("layer", "cell") if isinstance(config.get(key), dict)]
+    inner: list[Any] = [config.get(key) for key in ("layer", "cell") if isinstance(config.get(key), dict)]
     if class_name == "StackedRNNCells" and isinstance(config.get("cells"), list):
         inner = config["cells"]
     elif class_name not in ("TimeDistributed", "Bidirectional", "RNN") or len(inner) != 1:

@@ -36,7 +36,7 @@ def archive_weights(flat: Flat, file: Hdf5, where: str) -> dict[str, Arrays]:
 
 
 def legacy_weights(flat: Flat, file: Hdf5, where: str) -> dict[str, Arrays]:
-    """Weights by flat layer name from a whole-model .h5 (``model_weights/<layer>`` with attribute ``weight_names``).
+    """Weights by flat layer name from a whole-model .h5 (``model_weights/<layer>``).
 
     A nested model is one group: the weights that training changes of all its layers first, then the others.
     """
@@ -78,7 +78,8 @@ def _share(flat: Flat, members: list[str], names: list[str], where: str) -> dict
     plan += late
     if len(plan) != len(names):
         raise errors.ModelError(
-            f"{where} holds {len(names)} weights, but its layers have {len(plan)}; the file is incomplete, save it again"
+            f"{where} holds {len(names)} weights, but its layers have {len(plan)}; the file is "
+            "incomplete, save it again"
         )
     shares: dict[str, list[str]] = {member: [] for member in members}
     for (member, weight), name in zip(plan, names, strict=True):
@@ -115,13 +116,15 @@ def _checked(name: str, leaf: Leaf, arrays: Arrays, where: str) -> Arrays:
     expected = weight_names(leaf.class_name, leaf.config)
     if expected is not None and len(arrays) != len(expected):
         raise errors.ModelError(
-            f"{where}: layer {name!r} ({leaf.class_name}) has {len(arrays)} weights in the file, expected {len(expected)} "
+            f"{where}: layer {name!r} ({leaf.class_name}) has {len(arrays)} weights in the file, expected "
+            f"{len(expected)} "
             f"({', '.join(weight for weight, _ in expected)}); the file is incomplete, save the model again"
         )
     for array in arrays:
         if array.dtype.kind == "f" and array.size and not np.isfinite(array).all():
             raise errors.ModelError(
-                f"{where}: layer {name!r} has weights that are NaN or infinite: its training diverged; use an earlier checkpoint"
+                f"{where}: layer {name!r} has weights that are NaN or infinite: its training diverged; "
+                "use an earlier checkpoint"
             )
     return tuple(array.astype(np.float32) if array.dtype.kind == "f" else array for array in arrays)
 
