@@ -84,8 +84,8 @@ def per_sample(steps: Any, predictions: Any) -> Any:
 def head(tensor: Any) -> Head:
     """The activation that an output tensor ends with; "linear" for any other than softmax and sigmoid."""
     layer = tensor._keras_history.layer
-    while type(layer).__name__ in _TRANSPARENT:
-        tensor = layer.input
+    while type(layer).__name__ in _TRANSPARENT or _passes(layer):
+        tensor = layer.get_input_at(tensor._keras_history.node_index)
         layer = tensor._keras_history.layer
     inner = getattr(layer, "layer", layer)  # TimeDistributed holds its layer
     if type(inner).__name__ == "Softmax":
@@ -99,14 +99,19 @@ def head(tensor: Any) -> Head:
     return "sigmoid" if name == "sigmoid" else "linear"
 
 
+def _passes(layer: Any) -> bool:
+    """Whether a layer only gives its input a name, as the output of a factorized layer has."""
+    return type(layer).__name__ == "Activation" and getattr(layer.activation, "__name__", "") == "linear"
+
+
 def output_loss(
     tensor: Any, name: str, index: int, labels: np.ndarray, stated: str = "auto"
 ) -> tuple[OutputLoss, np.ndarray]:
     """The loss for one output, and its labels in the shape that the loss takes.
 
     Softmax with class numbers: sparse cross-entropy; softmax with rows: cross-entropy; sigmoid: binary
-    cross-entropy; no activation and class numbers that fit the width: sparse cross-entropy from logits; else the
-    mean squared error. Labels per time step have the time axis of the output.
+    cross-entropy; no activation and class numbers that fit the width: sparse cross-entropy from logits; else
+    the mean squared error. Labels per time step have the time axis of the output.
 
     Args:
       tensor: the output, shape (None, …, width).
@@ -167,7 +172,9 @@ def _inferred(activation: Head, shape: Sequence[int | None], numbers: np.ndarray
 
 
 def _class_numbers(labels: np.ndarray, shape: Sequence[int | None]) -> np.ndarray | None:
-    """Labels as int64 of shape [count, *shape[:-1]], or None where they are not whole numbers of that shape."""
+    """Labels as int64 of shape [count, *shape[:-1]], or None where they are not whole numbers of that
+    shape.
+    """
     if not shape or shape[-1] == 1:
         return None
     if labels.ndim == len(shape) + 1 and labels.shape[-1] == 1:

@@ -17,9 +17,9 @@ from edgepack.gate.graph import Call, Graph, Layer, Ref, map_refs
 def replace(graph: Graph, chains: Mapping[str, Sequence[Layer]]) -> Graph:
     """The same model with each call of a layer replaced by calls of its chain, one after the other.
 
-    A shared layer stays shared: each of its calls becomes calls of the same new layers. Where a replaced
-    layer gave the model's output of its own name, a linear Activation of that name follows, because Keras
-    names outputs after layers.
+    A shared layer stays shared: each of its calls becomes calls of the same new layers. Inputs and outputs
+    keep their names; `rebuild.build` gives an output whose layer is gone a linear Activation of its name,
+    since Keras names outputs after layers.
 
     Args:
       graph: the model; it is not changed.
@@ -36,7 +36,7 @@ def replace(graph: Graph, chains: Mapping[str, Sequence[Layer]]) -> Graph:
       >>> graph = Graph(name="m", generation="keras3", layers={"x": first, "a": whole}, calls=calls,
       ...               inputs=(("x", Ref(0)),), outputs=(("a", Ref(1)),))
       >>> [call.layer for call in replace(graph, {"a": parts}).calls]
-      ['x', 'b', 'c', 'a']
+      ['x', 'b', 'c']
     """
     _check_names(graph, chains)
     layers = {name: layer for name, layer in graph.layers.items() if name not in chains}
@@ -49,15 +49,9 @@ def replace(graph: Graph, chains: Mapping[str, Sequence[Layer]]) -> Graph:
             calls.append(Call(layer=layer.name, **arguments))
             arguments = {"args": (Ref(len(calls) - 1),), "kwargs": {}}
         moved.append(len(calls) - 1)
-    outputs = []
-    for name, ref in graph.outputs:
-        new = _moved(ref, moved)
-        if graph.calls[ref.call].layer in chains and name not in layers:
-            layers[name] = Layer(name=name, kind="Activation", config={"activation": "linear"})
-            calls.append(Call(layer=name, args=(new,), kwargs={}))
-            new = Ref(len(calls) - 1)
-        outputs.append((name, new))
-    inputs = tuple((name, _moved(ref, moved)) for name, ref in graph.inputs)
+    inputs, outputs = (
+        tuple((name, _moved(ref, moved)) for name, ref in ends) for ends in (graph.inputs, graph.outputs)
+    )
     ordered = {call.layer: layers[call.layer] for call in calls}
     return dataclasses.replace(
         graph, layers=ordered, calls=tuple(calls), inputs=inputs, outputs=tuple(outputs)
