@@ -1,16 +1,18 @@
 """What earlier steps promised, held inside every training step: zeros stay zero, clusters stay clusters.
 
-TF-MOT leaves this to callbacks that the caller may forget, and a pruned layer that a later training leaves out loses
-its zeros within an epoch (measured: 60 % fell to 0–24 %). Here the promise is recovered from the weights themselves
-when training starts and enforced after every optimizer update, in the same graph:
+TF-MOT leaves this to callbacks that the caller may forget, and a pruned layer that a later training leaves
+out loses its zeros within an epoch (measured: 60 % fell to 0–24 %). Here the promise is recovered from the
+weights themselves when training starts and enforced after every optimizer update, in the same graph:
 
-* zeros: the mask ``kernel != 0`` is fixed; gradients of masked weights are dropped, and the mask is applied after.
-* clusters: which weights share a value is fixed (per output channel or per array), the values themselves are trained.
-  All members of a cluster receive the mean of their gradients, so that the learning rate means the same as for single
-  weights, and every member is then set to the value of the first, so that no rounding can part them. The cluster at
-  zero is pinned where zeros are promised as well.
+* zeros: the mask ``kernel != 0`` is fixed; gradients of masked weights are dropped, and the mask is applied
+  after.
+* clusters: which weights share a value is fixed (per output channel or per array), the values themselves are
+  trained. All members of a cluster receive the mean of their gradients, so that the learning rate means the
+  same as for single weights, and every member is then set to the value of the first, so that no rounding can
+  part them. The cluster at zero is pinned where zeros are promised as well.
 
-Source: Han, Mao and Dally (2016), "Deep Compression", section 3 (they sum the gradients; under Adam both are alike).
+Source: Han, Mao and Dally (2016), "Deep Compression", section 3 (they sum the gradients; under Adam both are
+alike).
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from edgepack.backend.kernels import KernelVariable, channels_first, kernel_variables, named_layer
+from edgepack.backend.kernels import KernelVariable, kernel_variables, named_layer
+from edgepack.numerics.clustering import to_rows
 
 
 class Constraint:
@@ -88,7 +91,7 @@ def cluster_members(value: np.ndarray, channel_axes: tuple[int, ...]) -> tuple[n
       >>> members.tolist(), first.tolist()
       ([[0, 2], [1, 2]], [0, 2, 1])
     """
-    positions = channels_first(np.arange(value.size).reshape(value.shape), channel_axes)
+    positions = to_rows(np.arange(value.size).reshape(value.shape), channel_axes)
     rows = value.reshape(-1)[positions]
     members = np.empty(value.size, np.int32)
     first: list[np.ndarray] = []

@@ -1,7 +1,7 @@
 """The loss against a teacher's outputs.
 
-Source: Hinton, Vinyals and Dean (2015), "Distilling the knowledge in a neural network", section 2: soft targets at
-temperature T, their gradient multiplied by T² so that it keeps its size beside the labels' loss.
+Source: Hinton, Vinyals and Dean (2015), "Distilling the knowledge in a neural network", section 2: soft
+targets at temperature T, their gradient multiplied by T² so that it keeps its size beside the labels' loss.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class SoftTargets:
     Attributes:
       alpha: 0 … 1, the teacher's share of the loss; the labels have the rest. 1 needs no labels.
       temperature: > 0; softens both distributions.
-      loss: "kl" or "ce" (cross-entropy: the same gradient, another constant). Outputs that are not classes have no
-        distribution to soften; for them it is the mean squared error (Ba and Caruana 2014).
+      loss: "kl" or "ce" (cross-entropy: the same gradient, another constant). Outputs that are not classes
+        have no distribution to soften; for them it is the mean squared error (Ba and Caruana 2014).
     """
 
     alpha: float = 0.9

@@ -44,7 +44,8 @@ class Epochs:
     title: str
 
     def run(self, count: int, early_stop: EarlyStop | None, seed: int) -> list[dict[str, Json]]:
-        """Trains `count` epochs or until the early stop, and leaves the best weights in the model where it stops early.
+        """Trains `count` epochs or until the early stop, and leaves the best weights in the model where it
+        stops early.
 
         Returns:
           One record per epoch, see `training.fit`.

@@ -48,8 +48,8 @@ class Feed:
     def batches(self, *, shuffle_seed: int | None) -> Any:
         """One epoch as tf.data of (inputs, labels, weights).
 
-        The weights are divided by the size of the whole batch, so that the sum of weighted losses over all replicas
-        is the mean loss.
+        The weights are divided by the size of the whole batch, so that the sum of weighted losses over all
+        replicas is the mean loss.
 
         Args:
           shuffle_seed: order of the samples; None keeps their own order.

@@ -153,8 +153,8 @@ def output_loss(
 
 def _inferred(activation: Head, shape: Sequence[int | None], numbers: np.ndarray | None, stated: str) -> Kind:
     width = shape[-1] if shape else None
-    if stated == "mse" or stated == "mae":
-        return stated
+    if stated in ("mse", "mae"):
+        return "mse" if stated == "mse" else "mae"
     if stated == "cross_entropy" and activation == "linear":
         return "binary" if width == 1 else "categorical" if numbers is None else "sparse"
     if activation == "sigmoid":

@@ -12,8 +12,8 @@ def strategy(name: str | None) -> Any:
     """The distribution strategy of a training; None for a plain one on this machine.
 
     Args:
-      name: None; "mirrored" (all visible GPUs, else the CPUs that TensorFlow sees); "multiworker" (reads TF_CONFIG);
-        "tpu" (reads TPU_NAME, else the local TPU).
+      name: None; "mirrored" (all visible GPUs, else the CPUs that TensorFlow sees); "multiworker" (reads
+        TF_CONFIG); "tpu" (reads TPU_NAME, else the local TPU).
 
     Raises:
       RecipeError: unknown name.

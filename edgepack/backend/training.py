@@ -1,7 +1,7 @@
 """The one training loop: every stage that trains comes through `fit`.
 
-Seeded and deterministic: the same model, data and settings give the same weights on the same machine. What earlier
-steps promised (`keep`) is enforced in the training step itself, see `edgepack.backend.constraints`.
+Seeded and deterministic: the same model, data and settings give the same weights on the same machine. What
+earlier steps promised (`keep`) is enforced in the training step itself, see `edgepack.backend.constraints`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from edgepack import errors
-from edgepack.backend import feeding, optimizers, session
+from edgepack.backend import feeding, optimizers, rebuild, session
 from edgepack.backend.constraints import Constraints
 from edgepack.backend.distillation import check_same_outputs
 from edgepack.backend.epochs import Epochs, Report
@@ -41,10 +41,12 @@ def fit(
 ) -> list[dict[str, Json]]:
     """Trains a model in place and keeps every promise exactly.
 
-    BatchNormalization runs on its moving averages (gamma and beta still train) where the training is too short for
-    them to follow: the averages forget with the layer's momentum, so after fewer than 3 / (1 - momentum) updates the
-    statistics used at inference would belong to the weights before training, and accuracy falls although the training
-    loss looks well.
+    BatchNormalization runs on its moving averages (gamma and beta still train) where the training is too
+    short for
+    them to follow: the averages forget with the layer's momentum, so after fewer than 3 / (1 - momentum)
+      updates the
+    statistics used at inference would belong to the weights before training, and accuracy falls although the
+    training loss looks well.
 
     Args:
       model: a built tf_keras model; its weights are replaced by the trained ones.
@@ -112,8 +114,6 @@ def _objective(model: Any, regime: Regime, told: list[dict[str, Json]]) -> tuple
         told.append(_note("", f"no labels for output {', '.join(unlabelled)}: it is not trained on"))
     teacher = None
     if regime.distill is not None:
-        from edgepack.backend import rebuild
-
         assert regime.teacher is not None
         teacher = rebuild.load(regime.teacher)
         teacher.trainable = False
@@ -205,6 +205,7 @@ def _copy(model: Any) -> Any:
 
     copy = tf_keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
+    copy.output_names = model.output_names  # a copy names outputs after layers again
     return copy
 
 

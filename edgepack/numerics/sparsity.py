@@ -26,7 +26,7 @@ def sparsity(kernel: Array) -> float:
       >>> sparsity(np.array([0.0, -0.0, 1e-30, 2.0]))
       0.5
     """
-    return 1.0 - np.count_nonzero(kernel) / kernel.size if kernel.size else 0.0
+    return (kernel.size - np.count_nonzero(kernel)) / kernel.size if kernel.size else 0.0
 
 
 def fraction_mask(kernel: Array, fraction: float) -> Mask:

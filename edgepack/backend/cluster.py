@@ -1,0 +1,81 @@
+"""The operation "cluster": weights share few values, found by k-means and then trained.
+
+One mechanism for all layers: `numerics.clustering` assigns the weights, and `training.fit` trains the shared
+values under `constraints`. TF-MOT's `cluster_weights` is not used: its per-channel mode covers Conv2D only
+(Dense silently falls back to one table per array, SeparableConv is silently skipped, Bidirectional and
+MultiHeadAttention are refused), its masks live in wrappers that a later training does not have, and its
+centroids start from the same four rules that `numerics.clustering` has by the same names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edgepack.backend import rebuild, session
+from edgepack.backend.epochs import Report
+from edgepack.backend.found import answer
+from edgepack.backend.kernels import kernel_variables, named_layer
+from edgepack.backend.training import fit
+from edgepack.numerics import clustering
+from edgepack.records import Json
+
+Layers = Mapping[str, Mapping[str, Any]]
+TITLE = "clustering"
+
+
+def cluster(
+    *,
+    source: str,
+    target: str,
+    layers: Layers,
+    keep: Layers,
+    training: Mapping[str, Any] | None,
+    seed: int,
+    report: Report,
+) -> dict[str, Any]:
+    """Writes `target`: `source` with at most `clusters` distinct values per channel or layer, zero included.
+
+    Args:
+      source, target: candidates.
+      layers: {name: {"clusters": k, "per": "channel" | "layer", "initialization", "kernels": [roles]}}.
+      keep: promises of earlier steps; zeros of a layer that promised them stay zero and count as one value.
+      training: see `training.fit`; None leaves the values where k-means put them.
+      seed: of the centroids and of the training.
+      report: progress.
+
+    Returns:
+      See `found.answer`.
+
+    Raises:
+      ModelError: a layer does not exist.
+    """
+    session.seed_everything(seed)
+    model = rebuild.load(Path(source))
+    notes, history = list[dict[str, Json]](), list[dict[str, Json]]()
+    held = {name: dict(promise) for name, promise in keep.items()}
+    for number, (name, parameters) in enumerate(layers.items()):
+        report(f"{TITLE}: {name}", number / len(layers))
+        zeros = bool(held.get(name, {}).get("zeros", parameters.get("preserve_sparsity", True)))
+        _share(model, name, parameters, zeros, seed)
+        held[name] = {"zeros": zeros, "clusters": parameters["per"]}
+    if training is not None:
+        history = fit(model, training, held, seed, report, notes=notes, title=TITLE)
+    rebuild.save(model, Path(target))
+    return answer(Path(target), layers, notes=notes, history=history)
+
+
+def _share(model: Any, name: str, parameters: Mapping[str, Any], zeros: bool, seed: int) -> None:
+    roles = parameters.get("kernels")
+    for kernel in kernel_variables(named_layer(model, name)):
+        if roles is None or kernel.role in roles:
+            shared = clustering.cluster(
+                kernel.value(),
+                parameters["clusters"],
+                channel_axes=kernel.channel_axes if parameters["per"] == "channel" else (),
+                initialization=parameters.get("initialization", "exact"),
+                preserve_zeros=zeros,
+                seed=seed,
+            )
+            kernel.variable.assign(shared)
