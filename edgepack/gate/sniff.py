@@ -122,8 +122,10 @@ def _what_else(path: Path, head: bytes) -> str:
     printable = sum(32 <= byte < 127 or byte in b"\t\n\r" or byte >= 128 for byte in head)
     if printable == len(head):
         return "a text file, not a model; expected a .keras or .h5 file written by model.save()"
-    return "of no format that edgepack knows (or its beginning is damaged); expected a .keras or .h5 "
-    "file written by model.save()"
+    return (
+        "of no format that edgepack knows (or its beginning is damaged); expected a .keras or .h5 "
+        "file written by model.save()"
+    )
 
 
 def _what_json(path: Path) -> str:
@@ -131,8 +133,10 @@ def _what_json(path: Path) -> str:
         with path.open("rb") as file:
             entry = json.loads(file.read(64 << 20))
     except (ValueError, RecursionError, OSError):
-        return "a text file that starts like JSON, not a model; expected a .keras or .h5 file written by "
-        "model.save()"
+        return (
+            "a text file that starts like JSON, not a model; expected a .keras or .h5 file written by "
+            "model.save()"
+        )
     if isinstance(entry, dict) and "class_name" in entry:
         return (
             "the JSON of a Keras architecture without weights; load it with "
