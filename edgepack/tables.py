@@ -1,13 +1,14 @@
 """TOML files into frozen models; what is wrong is said with file, table, key and the nearest valid name.
 
-Recipes and device profiles are read the same way: `read` gives the tables, `validate` a pydantic model, and every
-complaint of pydantic becomes one line such as
-``recipes/kws.toml: [[stage]] 2 "use": "factorise" is unknown; did you mean "factorize"?``
+Recipes and device profiles are read the same way: `read` gives the tables, `validate` a pydantic model, and
+every complaint of pydantic becomes one line such as ``recipes/kws.toml: [[stage]] 2 "use": "factorise" is
+unknown; did you mean "factorize"?``
 """
 
 from __future__ import annotations
 
 import difflib
+import re
 import sys
 import types
 import typing
@@ -42,7 +43,7 @@ def read(path: Path, *, noun: str = "recipe") -> dict[str, Any]:
             raise errors.RecipeError(f"{path}: is a folder; expected a {noun} file (.toml)")
         if path.stat().st_size > MAX_BYTES:
             raise errors.RecipeError(
-                f"{path}: {path.stat().st_size:,} bytes; a {noun} has at most {MAX_BYTES:,}. Is it another file?"
+                f"{path}: {path.stat().st_size:,} bytes; at most {MAX_BYTES:,} expected of a {noun}"
             )
         text = path.read_bytes().decode()
     except FileNotFoundError:
@@ -70,14 +71,17 @@ def validate(model: type[Model], tables: Mapping[str, Any], *, source: Path | st
     try:
         return model.model_validate(tables)
     except ValidationError as error:
-        lines = dict.fromkeys(
-            f"{source}: {_complaint(model, tables, item)}" for item in error.errors(include_url=False)
-        )
+        said: dict[str, list[str]] = {}
+        for item in error.errors(include_url=False):
+            where, what = _complaint(model, tables, item)
+            said.setdefault(where, []).append(what)
+        lines = [f"{source}: {where}{_joined(complaints)}" for where, complaints in said.items()]
         raise errors.RecipeError("\n".join(lines)) from None
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """``; did you mean "x"?`` where one of the names is near, else the list of all of them (or nothing to list).
+    """``; did you mean "x"?`` where one of the names is near, else the list of all of them (or nothing to
+    list).
 
     Example:
       >>> nearest("clusterz", ["prune", "cluster"])
@@ -90,66 +94,117 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return f"; known: {', '.join(known)}" if known else ""
 
 
-def _complaint(model: type[BaseModel], tables: Mapping[str, Any], item: Mapping[str, Any]) -> str:
+def _complaint(model: type[BaseModel], tables: Mapping[str, Any], item: Mapping[str, Any]) -> tuple[str, str]:
+    """Where (with a colon, or nothing for the whole file) and what."""
     location, kind, context = tuple(item["loc"]), item["type"], item.get("ctx", {})
     fields, shown = _follow(model, location[:-1] if kind == "extra_forbidden" else location)
     if kind == "extra_forbidden":
-        unknown = str(location[-1])
-        where = _where(tables, (*shown, unknown))
-        return f"{where}: unknown key{nearest(unknown, fields)}"
+        return _unknown(model, tables, (*shown, str(location[-1])), fields)
+    if kind in ("union_tag_not_found", "union_tag_invalid"):
+        where = _where(tables, (*shown, context["discriminator"].strip("'")))
+        if kind == "union_tag_not_found":
+            return where, "is missing"
+        known = [tag.strip().strip("'") for tag in context["expected_tags"].split(",")]
+        return where, f'"{context["tag"]}" is unknown{nearest(str(context["tag"]), known)}'
     where = _where(tables, shown)
     if kind == "missing":
-        return f"{where}: is missing"
-    if kind == "union_tag_not_found":
-        return f"{_where(tables, (*shown, context['discriminator'].strip(chr(39))))}: is missing"
-    if kind == "union_tag_invalid":
-        known = [tag.strip().strip("'") for tag in context["expected_tags"].split(",")]
-        where = _where(tables, (*shown, context["discriminator"].strip("'")))
-        return f'{where}: "{context["tag"]}" is unknown{nearest(str(context["tag"]), known)}'
+        return where, "is missing"
     if kind == "literal_error" and isinstance(item["input"], str):
         known = [word.strip("'") for word in context["expected"].replace(" or ", ", ").split(", ")]
-        return f'{where}: "{item["input"]}" is unknown{nearest(item["input"], known)}'
-    message = item["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    if kind == "value_error" or kind.startswith("assertion"):
-        return f"{where}: {message}"
-    value = item["input"]
-    got = (
-        f"{type(value).__name__} {value!r}"
-        if isinstance(value, str | int | float | bool)
-        else _toml_kind(value)
-    )
-    return f"{where}: expected {message}; got {got}"
+        return where, f'"{item["input"]}" is unknown{nearest(item["input"], known)}'
+    message: str = item["msg"].removeprefix("Value error, ")
+    if kind == "value_error":
+        return where, message
+    return where, f"expected {_expectation(kind, message, context)}; got {_got(item['input'])}"
 
 
-def _toml_kind(value: Any) -> str:
-    return "a table" if isinstance(value, Mapping) else "a list" if isinstance(value, list) else repr(value)
+def _unknown(
+    model: type[BaseModel], tables: Mapping[str, Any], location: Location, fields: list[str]
+) -> tuple[str, str]:
+    unknown = str(location[-1])
+    close = difflib.get_close_matches(unknown, fields, n=1)
+    if len(location) > 1 and unknown in model.model_fields and not close:
+        return _where(tables, location), "does not belong here: it stands at the top level of the file"
+    noun = "table" if len(location) == 1 and isinstance(tables.get(unknown), Mapping | list) else "key"
+    return _where(tables, location), f"unknown {noun}{nearest(unknown, fields)}"
+
+
+_EXPECTED = {
+    "string_type": "a string",
+    "int_type": "an integer",
+    "int_from_float": "an integer",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "dict_type": "a table",
+    "model_type": "a table",
+    "model_attributes_type": "a table",
+    "finite_number": "a finite number",
+}
+
+
+def _expectation(kind: str, message: str, context: Mapping[str, Any]) -> str:
+    if kind in _EXPECTED:
+        return _EXPECTED[kind]
+    if kind in ("too_short", "too_long"):
+        bound, count = (
+            ("at least", context["min_length"]) if kind == "too_short" else ("at most", context["max_length"])
+        )
+        return f"{bound} {count} item{'s' if count != 1 else ''}"
+    return message.removeprefix("Input should be ").removeprefix("Input should ")
+
+
+def _got(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return f'"{value}"'
+    return "a table" if isinstance(value, Mapping) else repr(value)
+
+
+def _joined(complaints: list[str]) -> str:
+    """One line for one place: a union complains once for each of its members."""
+    distinct = list(dict.fromkeys(complaints))
+    split = [
+        each.removeprefix("expected ").partition("; got ")
+        for each in distinct
+        if each.startswith("expected ")
+    ]
+    if len(distinct) > 1 and len(split) == len(distinct) and len({got for _, _, got in split}) == 1:
+        return f"expected {' or '.join(wanted for wanted, _, _ in split)}; got {split[0][2]}"
+    return "; ".join(distinct)
 
 
 def _where(tables: Mapping[str, Any], location: Location) -> str:
-    """Location in TOML's own words: ``[[stage]] 2 "use"``, ``[data.calibration] "path"``, ``"name"``."""
+    """Location in TOML's words: ``[[stage]] 2 "use": ``, ``[data.training] "path": ``; "" for the file."""
     value: Any = tables
-    header: list[str] = []
-    number: int | None = None
+    path: list[str] = []
+    shown: list[str] = []
     key: str | None = None
     for part in location:
         if isinstance(part, int):
-            if isinstance(value, list) and part < len(value) and isinstance(value[part], Mapping):
-                number, key = part + 1, None
+            inner = value[part] if isinstance(value, list) and part < len(value) else None
+            if isinstance(inner, Mapping):
+                shown.append(f"[[{'.'.join(path)}]] {part + 1}")
             else:
                 key = f"{key}, item {part + 1}" if key else f"item {part + 1}"
-            value = value[part] if isinstance(value, list) and part < len(value) else None
+            value = inner
             continue
         value = value.get(part) if isinstance(value, Mapping) else None
-        if isinstance(value, Mapping) or (
-            isinstance(value, list) and value and isinstance(value[0], Mapping)
-        ):
-            header.append(part)
-        else:
-            key = part if key is None else f"{key}.{part}"
-    table = ".".join(header)
-    shown = [f"[[{table}]] {number}" if number is not None else f"[{table}]"] if table else []
-    shown += [f'"{key}"'] if key else []
-    return " ".join(shown) or "the file"
+        if isinstance(value, Mapping):
+            path.append(part)
+            if shown and not shown[-1].startswith("[["):
+                shown.pop()
+            shown.append(f"[{'.'.join(path)}]")
+        elif isinstance(value, list) and value and isinstance(value[0], Mapping):
+            path.append(part)
+        elif key is None:
+            key = part
+    if isinstance(value, list) and value and isinstance(value[0], Mapping):
+        shown.append(f"[[{'.'.join(path)}]]")
+    place = ", ".join(shown) + (f' "{key}"' if key else "")
+    return f"{place.strip()}: " if place else ""
 
 
 def _follow(model: type[BaseModel], location: Location) -> tuple[list[str], Location]:
@@ -157,7 +212,7 @@ def _follow(model: type[BaseModel], location: Location) -> tuple[list[str], Loca
     here: list[Any] = [model]
     shown: list[int | str] = []
     for part in location:
-        models = [item for item in here if isinstance(item, type) and issubclass(item, BaseModel)]
+        models = _models(here)
         holders = (
             [item.model_fields[part] for item in models if part in item.model_fields]
             if isinstance(part, str)
@@ -168,34 +223,20 @@ def _follow(model: type[BaseModel], location: Location) -> tuple[list[str], Loca
             here = [inner for field in holders for inner in _inner(field.annotation)]
         elif isinstance(part, int):
             shown.append(part)
-        else:
-            tagged = [item for item in models if _tag(item) == part]
-            if tagged:
-                here = tagged
-            elif not models or not _is_union_word(part):
-                shown.append(part)
-    models = [item for item in here if isinstance(item, type) and issubclass(item, BaseModel)]
-    return [name for item in models for name in item.model_fields], tuple(shown)
+        elif tagged := [item for item in models if _tag(item) == part]:
+            here = tagged
+        elif named := [item for item in models if item.__name__ == part]:
+            here = named
+        elif _UNION_WORD.search(part) is None:
+            shown.append(part)
+    return [name for item in _models(here) for name in item.model_fields], tuple(shown)
 
 
-_UNION_WORDS = (
-    "str",
-    "int",
-    "float",
-    "bool",
-    "none",
-    "constrained",
-    "function",
-    "tuple",
-    "list",
-    "dict",
-    "literal",
-    "lax",
-)
+_UNION_WORD = re.compile(r"^(str|int|float|bool|none)$|\[|^(constrained|function|lax|nullable)-")
 
 
-def _is_union_word(part: str) -> bool:
-    return part[:1].isupper() or any(part.startswith(word) for word in _UNION_WORDS)
+def _models(candidates: list[Any]) -> list[type[BaseModel]]:
+    return [item for item in candidates if isinstance(item, type) and issubclass(item, BaseModel)]
 
 
 def _tag(model: type[BaseModel]) -> str | None:

@@ -1,4 +1,4 @@
-"""devices/*.toml → `Device`: what a target has, what its runtime can run, and which of the three sizes it budgets."""
+"""devices/*.toml → `Device`: what a target has, what its runtime can run, which size it budgets."""
 
 from edgepack.device.profile import Device, Source, describe
 from edgepack.device.shipped import load, names

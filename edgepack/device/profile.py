@@ -31,7 +31,7 @@ class Source(BaseModel):
     for_keys: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
     """Keys of this profile."""
     document: Annotated[str, Field(min_length=1)]
-    """Title of the datasheet, manual or page; or "choice: …" for a number that edgepack chose, with the reason."""
+    """Title of the datasheet or page; or "choice: …" for a number that edgepack chose, with the reason."""
     url: str | None = None
 
     @model_validator(mode="after")

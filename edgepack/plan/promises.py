@@ -74,9 +74,9 @@ class Books:
                 )
             if promise.zeros is not None and not stage.preserve_sparsity and self.order == "pipeline":
                 raise errors.RecipeError(
-                    f"[[stage]] {number} cluster: preserve_sparsity = false would fill the zeros that [[stage]] "
-                    f'{promise.zeros} makes in layer "{layer}"; remove it, keep the layer out with `layers`, or say '
-                    'order = "strict" to lose them knowingly'
+                    f"[[stage]] {number} cluster: preserve_sparsity = false would fill the zeros that "
+                    f'[[stage]] {promise.zeros} makes in layer "{layer}"; remove it, keep the layer out with '
+                    '`layers`, or say order = "strict" to lose them knowingly'
                 )
         return None
 

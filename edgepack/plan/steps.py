@@ -22,8 +22,8 @@ class Step:
       settings: of that stage.
       deferred: whether it runs later than its place in the recipe says.
       layers: layer → parameters for the backend; {} for stages that act on the whole model.
-      keep: layer → {"zeros": bool, "clusters": None | "channel" | "layer"}: what earlier steps promised and every
-        training must hold.
+      keep: layer → {"zeros": bool, "clusters": None | "channel" | "layer"}: what earlier steps promised and
+        every training must hold.
       trains: whether it trains; otherwise it acts in one shot.
     """
 
@@ -40,7 +40,7 @@ class Step:
         return f"{self.settings.use} (deferred)" if self.deferred else self.settings.use
 
     def to_json(self) -> dict[str, Json]:
-        """For `check --json` and for cache keys: everything that decides the step's result but its input files."""
+        """For `check --json` and cache keys: all that decides the step's result but its input files."""
         return {
             "stage": self.number,
             "use": self.settings.use,
@@ -57,8 +57,9 @@ class Cell:
     """What one stage means for one layer.
 
     Attributes:
-      action: "acts"; "left alone"; "deferred" (to the factors, to after a prune, or to the student); "lost" (strict
-        order: a later stage undoes it); "made" (the layer is a factor that this stage makes); "undecided" (at build).
+      action: "acts"; "left alone"; "deferred" (to the factors, to after a prune, or to the student); "lost"
+        (strict order: a later stage undoes it); "made" (the layer is a factor that this stage makes);
+        "undecided" (at build).
       reason: why, or what exactly.
     """
 
@@ -110,7 +111,8 @@ class Plan:
 def settle(
     claims: Sequence[Claim], found: Mapping[int, Mapping[str, Mapping[str, Json]]]
 ) -> tuple[Claim, ...]:
-    """Fills in what only running could tell: the sparsity that a threshold or a global ranking gave each layer.
+    """Fills in what only running could tell: the sparsity that a threshold or a global ranking gave each
+    layer.
 
     Args:
       claims: of a plan.
@@ -124,7 +126,11 @@ def settle(
         if claim.wanted is not None:
             settled.append(claim)
             continue
-        value = found.get(claim.stage, {}).get(claim.layer, {}).get(claim.kind)
+        values = found.get(claim.stage, {}).get(claim.layer, {})
+        by_role = values.get("kernels")
+        if isinstance(by_role, Mapping) and isinstance(own := by_role.get(claim.role), Mapping):
+            values = own
+        value = values.get(claim.kind)
         if isinstance(value, int | float) and value > 0:
             settled.append(replace(claim, wanted=float(value)))
     return tuple(settled)

@@ -10,8 +10,8 @@ def limits(recipe: Recipe, device: Device | None) -> Budget:
     """`[budget]` merged with the budget of a device; the tighter limit wins.
 
     Example:
-      >>> tables = {"edgepack": 1, "name": "x", "version": "1", "model": {"path": "m.h5"}, "quantize": {"scheme": "float16"}}
-      >>> limits(Recipe.model_validate(tables), None).max_drop
+      >>> tables = {"edgepack": 1, "name": "x", "version": "1", "model": {"path": "m.h5"}}
+      >>> limits(Recipe.model_validate({**tables, "quantize": {"scheme": "float16"}}), None).max_drop
       0.005
     """
     if device is None:
@@ -25,5 +25,5 @@ def limits(recipe: Recipe, device: Device | None) -> Budget:
 
 
 def float_allowed(recipe: Recipe, device: Device | None) -> bool:
-    """Whether computing operators may stay float: the recipe must allow it, and the device must be able to run them."""
+    """Whether operators may stay float: the recipe must allow it, and the device must be able to run them."""
     return recipe.quantize.allow_float and (device is None or device.float_allowed)

@@ -1,10 +1,8 @@
-"""The tables of a recipe as frozen models. recipes/README.md lists every key; a test keeps the two together."""
+"""The tables of a recipe as frozen models. recipes/README.md lists every key; a test keeps both together."""
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import operator
 import re
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -13,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator,
 
 from edgepack.data import DataSource, Preprocess
 from edgepack.records import Json, canonical_json
-from edgepack.stages import STAGES, StageSettings
+from edgepack.stages import Cluster, Distill, Factorize, Finetune, Prune, StageSettings
 from edgepack.stages.quantize import Quantize
 from edgepack.tables import nearest
 
@@ -26,7 +24,8 @@ _VERSION = re.compile(r"\d{1,9}(\.\d{1,9}){0,2}([-+][0-9A-Za-z][0-9A-Za-z.+-]{0,
 _FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 Bytes = Annotated[int, Field(gt=0)]
-Stage = Annotated[functools.reduce(operator.or_, STAGES.values()), Field(discriminator="use")]
+Stage = Annotated[Prune | Cluster | Factorize | Distill | Finetune, Field(discriminator="use")]
+"""One `[[stage]]`; a test keeps it equal to `stages.STAGES`."""
 
 
 class Table(BaseModel):
@@ -104,7 +103,7 @@ class Budget(Table):
     """`[budget]`: a build that misses one of these fails, naming it."""
 
     max_drop: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 0.005
-    """How much worse the .tflite may be: absolute for scores, relative to the float model's for mae and mse."""
+    """How much worse the .tflite may be: absolute for scores, relative to the float model for mae and mse."""
     max_file_bytes: Bytes | None = None
     max_delivered_bytes: Bytes | None = None
     """After brotli at quality 11."""
@@ -139,11 +138,18 @@ class Recipe(Table):
     data: Data = Field(default_factory=Data)
     preprocess: Preprocess = Field(default_factory=Preprocess)
     metric: Metric | None = None
-    stage: Annotated[tuple[Stage, ...], Field(strict=False)] = ()  # type: ignore[valid-type]
+    stage: Annotated[tuple[Stage, ...], Field(strict=False)] = ()
     quantize: Quantize = Field(default_factory=Quantize)
     budget: Budget = Field(default_factory=Budget)
 
     _path: Path = PrivateAttr(default=Path("recipe.toml"))
+
+    @field_validator("edgepack", mode="before")
+    @classmethod
+    def _format(cls, value: Any) -> Any:
+        if isinstance(value, int) and value != 1:
+            raise ValueError(f"recipe format {value} is unknown; this edgepack reads format 1")
+        return value
 
     @field_validator("name")
     @classmethod
@@ -174,7 +180,7 @@ class Recipe(Table):
         scheme = self.quantize.scheme
         if scheme in CALIBRATED and self.data.calibration is None:
             raise ValueError(
-                f'[data.calibration]: is missing; scheme = "{scheme}" needs representative samples for its scales'
+                f'[data.calibration]: is missing; scheme = "{scheme}" needs samples to set its scales by'
             )
         if self.metric is not None and self.data.evaluation is None:
             raise ValueError("[data.evaluation]: is missing; [metric] needs labelled samples")
@@ -222,7 +228,7 @@ class Recipe(Table):
         return copy
 
     def canonical_json(self) -> bytes:
-        """All settings, defaults included, in one canonical text: the same for the same recipe wherever it lies."""
+        """All settings, defaults included, as canonical text: the same for a recipe wherever it lies."""
         return canonical_json(self.to_json())
 
     def to_json(self) -> dict[str, Json]:

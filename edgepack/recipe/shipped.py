@@ -9,7 +9,7 @@ from edgepack.recipe.model import Recipe
 
 
 def folder() -> Path | None:
-    """Where the recipes that come with edgepack are: inside the installed package, or beside it in a clone."""
+    """Where edgepack's own recipes are: inside the installed package, or beside it in a clone."""
     package = Path(__file__).resolve().parents[1]
     for candidate in (package / "_recipes", package.parent / "recipes"):
         if candidate.is_dir():

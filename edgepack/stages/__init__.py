@@ -1,4 +1,5 @@
-"""The Keras-to-Keras stages of a recipe: frozen settings, a decision per layer, one `apply` that asks the backend.
+"""The Keras-to-Keras stages of a recipe: frozen settings, a decision per layer, one `apply` that asks the
+backend.
 
 Stages are strangers to each other; what one must keep of another's work comes to it as data in its plan step.
 `edgepack.stages.quantize` is the door from Keras to TFLite and no member of the list.

@@ -1,4 +1,4 @@
-"""`use = "cluster"`: the weights of a layer or a channel take few distinct values (Han, Mao and Dally, ICLR 2016)."""
+"""`use = "cluster"`: the weights of a layer or channel take few distinct values (Han et al., ICLR 2016)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Clusters = Annotated[int, Field(ge=2, le=256)]
 
 
 class ClusterTarget(BaseModel):
-    """``[[stage.target]]``: another number of clusters for the layers it selects; the last that matches wins."""
+    """``[[stage.target]]``: another number of clusters for the layers it selects; the last match wins."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -46,7 +46,8 @@ class Cluster(StageSettings):
     """Distinct values at most, zero included."""
     per: Literal["channel", "layer"] = "channel"
     """"channel": survives int8, which scales every output channel on its own grid."""
-    initialization: Literal["linear", "density", "kmeans++", "random"] = "kmeans++"
+    initialization: Literal["exact", "linear", "density", "kmeans++", "random"] = "exact"
+    """"exact": the best clusters, by dynamic programming; the others are TF-MOT's starts for k-means."""
     preserve_sparsity: bool = True
     """Weights that are zero stay zero, in the clustering and in the training after it."""
     target: Annotated[tuple[ClusterTarget, ...], Field(strict=False)] = ()
@@ -75,6 +76,7 @@ class Cluster(StageSettings):
             "clusters": clusters,
             "per": self.per,
             "initialization": self.initialization,
+            "preserve_sparsity": self.preserve_sparsity,
             "kernels": [kernel.role for kernel in kernels],
         }
         claims = tuple(

@@ -1,4 +1,4 @@
-"""`use = "distill"`: a smaller student learns from the model so far (Hinton, Vinyals and Dean, arXiv 1503.02531)."""
+"""`use = "distill"`: a smaller student learns from the model so far (Hinton et al., arXiv 1503.02531)."""
 
 from __future__ import annotations
 

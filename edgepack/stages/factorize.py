@@ -1,7 +1,8 @@
 """`use = "factorize"`: one kernel becomes two or three smaller ones of low rank.
 
 Forms: `edgepack.numerics.factorize` (Dense, 1×1, Conv1D; channel and spatial form of Conv2D) and
-`edgepack.numerics.tucker`. The factors are stock Keras layers named `<layer>_reduce`, `<layer>_core`, `<layer>_expand`.
+`edgepack.numerics.tucker`. The factors are stock Keras layers named `<layer>_reduce`, `<layer>_core`,
+`<layer>_expand`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 class Factorize(StageSettings):
     """Low-rank factorization; exactly one goal of `energy`, `ratio`, `rank`, `max_error`.
 
-    A layer whose factors would not save weights *and* multiply-adds at the rank that the goal needs is left alone.
+    A layer whose factors would not save weights *and* multiply-adds at the rank that the goal needs is left
+    alone.
     """
 
     use: Literal["factorize"] = "factorize"
@@ -40,8 +42,8 @@ class Factorize(StageSettings):
     max_error: Share | None = None
     """Bound on ‖W − W_r‖ / ‖W‖ of each layer (Frobenius norm)."""
     form: Literal["auto", "spatial", "channel", "tucker"] = "auto"
-    """For Conv2D larger than 1×1: k×1 then 1×k, k×k then 1×1, or three kernels; "auto" takes the smaller of the first
-    two. Other layers have one form."""
+    """For Conv2D larger than 1×1: k×1 then 1×k, k×k then 1×1, or three kernels; "auto" takes the smaller of
+    the first two. Other layers have one form."""
     min_weights: Annotated[int, Field(ge=0)] = 1000
     """Kernels with fewer weights are left alone."""
     min_saving: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.05
@@ -64,7 +66,7 @@ class Factorize(StageSettings):
         """The goal's name and value."""
         for name in ("energy", "ratio", "rank", "max_error"):
             if (value := getattr(self, name)) is not None:
-                return cast(splits.Goal, name), value
+                return name, value
         raise AssertionError("the validator admits no stage without a goal")
 
     def plan_layer(self, target: Target) -> Decision:
@@ -115,7 +117,7 @@ class Factorize(StageSettings):
         )
         return Decision(
             parameters={"form": best.form, "rank": cast(Any, kept), "kernels": [kernel.role]},
-            reason=f"rank {_shown(best.rank)} of {_shown(best.full)}, {_saving(best):.0%} smaller",
+            reason=f"of {_shown(best.full)}; saves {_saving(best):.0%}",
             claims=tuple(
                 Claim(layer=factor, kind="rank", wanted=float(wanted)) for factor, wanted in ranks.items()
             ),
@@ -124,18 +126,18 @@ class Factorize(StageSettings):
 
     def _why_not(self, split: splits.Split) -> str:
         goal, value = self.goal
+        shown = list(value) if isinstance(value, tuple) else value
         savings = split.savings
-        for unit, before, after in (
+        unit, before, after = max(
             ("weights", savings.weights_before, savings.weights_after),
             ("multiply-adds per position", savings.multiply_adds_before, savings.multiply_adds_after),
-        ):
-            if after > before * (1.0 - self.min_saving) or after >= before:
-                asked = f"{goal} = {list(value) if isinstance(value, tuple) else value:}"
-                return (
-                    f"{asked} needs rank {_shown(split.rank)} of {_shown(split.full)} ({split.form}): "
-                    f"{after:,} {unit} instead of {before:,}"
-                )
-        raise AssertionError("a split that saves both is taken")
+            key=lambda each: each[2] / each[1],
+        )
+        limit = f", less than min_saving = {self.min_saving:g} of them saved" if after < before else ""
+        return (
+            f"{goal} = {shown} needs rank {_shown(split.rank)} of {_shown(split.full)} in {split.form} form: "
+            f"{after:,} {unit} instead of {before:,}{limit}"
+        )
 
     def apply(
         self,

@@ -1,4 +1,4 @@
-"""`use = "prune"`: weights of small magnitude become zero (Zhu and Gupta, "To prune, or not to prune", 2017)."""
+"""`use = "prune"`: small weights become zero (Zhu and Gupta, "To prune, or not to prune", 2017)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _PATTERN = re.compile(r"^([1-9]\d?):([1-9]\d?)$")
 
 
 class PruneTarget(BaseModel):
-    """``[[stage.target]]``: another sparsity (or threshold) for the layers it selects; the last that matches wins."""
+    """``[[stage.target]]``: another sparsity or threshold for the layers it selects; the last match wins."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -51,8 +51,8 @@ class PruneTarget(BaseModel):
 class Prune(StageSettings):
     """Magnitude pruning.
 
-    Exactly one goal: `sparsity` (a fraction of the weights), `threshold` (every |w| below it), or a m:n `structure`
-    that is its own goal.
+    Exactly one goal: `sparsity` (a fraction of the weights), `threshold` (every |w| below it), or a m:n
+    `structure` that is its own goal.
     """
 
     use: Literal["prune"] = "prune"
@@ -67,14 +67,14 @@ class Prune(StageSettings):
     """Share of the training after which the polynomial schedule has reached its goal."""
     initial_sparsity: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     structure: str = "unstructured"
-    """"unstructured", "block" (with `block`), or "m:n" such as "2:4": m of each n along the input channels are zero."""
+    """"unstructured", "block" (with `block`), or "m:n" such as "2:4": m of each n input channels."""
     block: Annotated[tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]], Field(strict=False)] = (
         1,
         4,
     )
     """[inputs, outputs] that become zero together."""
     policy: Literal["xnnpack_latency"] | None = None
-    """Only the layers that XNNPACK runs sparse (float, 1×1 convolutions), as TF-MOT's PruneForLatencyOnXNNPack."""
+    """Only what XNNPACK runs sparse (float 1×1 convolutions), as TF-MOT's PruneForLatencyOnXNNPack."""
     target: Annotated[tuple[PruneTarget, ...], Field(strict=False)] = ()
 
     @model_validator(mode="after")
@@ -189,7 +189,7 @@ class Prune(StageSettings):
         if self.structure == "unstructured":
             return None
         if kernel.array.ndim < 2 or len(kernel.channel_axes) != 1 or kernel.role == "depthwise":
-            return f'structure "{self.structure}" needs inputs × outputs; this kernel has {kernel.array.ndim} axes'
+            return f'structure "{self.structure}" needs a kernel with one axis of output channels'
         outputs = kernel.array.shape[kernel.channel_axes[0]]
         axis = (
             kernel.array.ndim - 2

@@ -16,8 +16,9 @@ Globs = Annotated[tuple[str, ...], Field(strict=False)]
 class Selector(BaseModel):
     """The key `layers` of a stage: ``"conv*"``, ``["conv*", "!conv_1"]`` or a table of the fields below.
 
-    A layer is selected when it meets every condition that is given. A glob with ``!`` in front excludes. A factor is
-    selected by its own name (``dense_reduce``) and by the name of the layer that it came from (``dense``).
+    A layer is selected when it meets every condition that is given. A glob with ``!`` in front excludes. A
+    factor is selected by its own name (``dense_reduce``) and by the name of the layer that it came from
+    (``dense``).
 
     Example:
       >>> Selector.model_validate(["conv*", "!conv_1"]).refusal("conv_1", "Conv2D", 500)
@@ -80,7 +81,7 @@ class Selector(BaseModel):
         return self.refusal(facts.name, facts.kind, facts.parameters, origin=origin) is None
 
     def asks_for(self, name: str, kind: str, *, origin: str | None = None) -> bool:
-        """Whether the user named this layer or its kind, more narrowly than with "*": overrides default caution."""
+        """Whether the user named this layer or its kind (not with "*"), which overrides default caution."""
         called = (name,) if origin is None else (name, origin)
         return any(
             fnmatch.fnmatchcase(word, glob)

@@ -28,7 +28,7 @@ class Step(Protocol):
 
     @property
     def keep(self) -> Mapping[str, Mapping[str, Json]]:
-        """Per layer what every training must hold: {"zeros": bool, "clusters": None | "channel" | "layer"}."""
+        """Per layer what training must hold: {"zeros": bool, "clusters": None | "channel" | "layer"}."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +111,7 @@ class StageSettings(BaseModel):
     train: Training = Field(default_factory=Training)
 
     def plan_layer(self, target: Target) -> Decision:
-        """What the stage will do to a layer; pure numpy, quick. Stages that act on no layer leave all alone."""
+        """What the stage will do to a layer; pure numpy. Stages that act on no layer leave all alone."""
         return Decision(reason="not a stage that acts on single layers")
 
     def selectors(self) -> tuple[Selector, ...]:
@@ -155,7 +155,7 @@ def refusal(settings: StageSettings, target: Target) -> str | None:
 
 
 def trivial_share(kernel: Kernel, target: Target) -> str | None:
-    """Reason to leave a kernel alone that hardly counts: a handful of weights, next to nothing of the model."""
+    """Reason to leave a kernel alone that hardly counts: few weights, next to nothing of the model."""
     size, whole = int(kernel.array.size), target.model_weights
     if size >= SMALL_WEIGHTS or size > SMALL_SHARE * whole:
         return None

@@ -1,4 +1,4 @@
-"""How one layer could be factorized: which forms fit, the rank for a goal, what it saves, what the factors look like."""
+"""How one layer could be factorized: which forms fit, the rank for a goal, what it saves, its factors."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def kernel_to_split(facts: LayerFacts) -> Kernel | str:
 
 
 def forms(facts: LayerFacts, wanted: str) -> tuple[str, ...]:
-    """Forms that fit a layer; `wanted` ("auto" or a form of Conv2D) decides for kernels larger than 1×1 only."""
+    """Forms that fit a layer; `wanted` ("auto" or a form) decides for Conv2D larger than 1×1 only."""
     if facts.kind == "Dense":
         return ("dense",)
     if facts.kind in ("Conv1D", "SeparableConv1D"):
@@ -137,7 +137,7 @@ def _tucker_split(kernel: Kernel, goal: Goal, value: float | Rank, strides: Sequ
 
 
 def strides_of(facts: LayerFacts) -> tuple[int, ...]:
-    """Strides of the kernel that is split: a separable layer's depthwise half has done the striding before it."""
+    """Strides of the kernel that is split; a separable layer's depthwise half has done them before it."""
     if facts.kind in ("Dense", "SeparableConv1D", "SeparableConv2D"):
         return ()
     strides = facts.config.get("strides", 1)

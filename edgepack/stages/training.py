@@ -1,7 +1,7 @@
 """How a stage trains after it has acted: the table `[stage.train]`.
 
-The defaults are for a trained model and a few thousand samples: few epochs, a small learning rate that falls to zero
-along a cosine (Loshchilov and Hutter, "SGDR", ICLR 2017), Adam (Kingma and Ba, ICLR 2015).
+The defaults are for a trained model and a few thousand samples: few epochs, a small learning rate that falls
+to zero along a cosine (Loshchilov and Hutter, "SGDR", ICLR 2017), Adam (Kingma and Ba, ICLR 2015).
 """
 
 from __future__ import annotations
@@ -100,8 +100,8 @@ class Training(TrainingTable):
 
         Args:
           dataset: training set; None turns every training off.
-          teacher: candidate that gives soft targets where `distill` is on. A training set without labels is always
-            distilled: its targets can come from nowhere else.
+          teacher: candidate that gives soft targets where `distill` is on. A training set without labels is
+            always distilled: its targets can come from nowhere else.
         """
         if dataset is None or not self.on:
             return None
