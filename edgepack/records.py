@@ -98,13 +98,14 @@ class Sizes:
 
 @dataclass(frozen=True, kw_only=True)
 class Invariant:
-    """A promise of a stage, tested on the exported file."""
+    """A promise of a stage, tested on the exported file. `reason` says why it does not hold, where that is not obvious."""
 
     layer: str
     kind: str
     wanted: float | str
     found: float | str | None
     holds: bool
+    reason: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -55,9 +55,11 @@ def convert(
       scheme: "int8", "float32", "float16", "dynamic" or "int16x8".
       calibration: ``Dataset.to_json()``, needed for the integer schemes.
       batch: first dimension, None for a free one.
-      input_type, output_type: "int8", "uint8" or "float32"; used by the integer schemes ("int16" is int16x8's own).
+      input_type, output_type: "int8", "uint8" or "float32"; used by the integer schemes ("int16" is int16x8's
+        own).
       calibration_limit: at most so many calibration samples.
-      rewrite: apply the exact rewritings that integers need (ids as int32, masks, unrolled loops, norms over joins).
+      rewrite: apply the exact rewritings that integers need (ids as int32, masks, unrolled loops, norms over
+        joins).
       per_tensor: one scale for a whole kernel in place of one per output channel.
       old_quantizer: the converter's former quantizer.
       float_ops: ops without an integer kernel may stay float.

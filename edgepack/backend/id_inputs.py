@@ -1,8 +1,8 @@
 """Inputs that hold ids: numbers that name a row of an embedding table.
 
-An int8 input of scale 0.64 sends id 37 to row 36 or 38, and the model is destroyed though every tensor looks fine
-(measured: F1 0.94 → 0.44). So such an input becomes int32 in the .tflite and is gathered with directly: exact, and no
-float op is left between it and the table.
+An int8 input of scale 0.64 sends id 37 to row 36 or 38, and the model is destroyed though every tensor looks
+fine (measured: F1 0.94 → 0.44). So such an input becomes int32 in the .tflite and is gathered with directly:
+exact, and no float op is left between it and the table.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ def find(model: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Which inputs of a functional tf_keras model are ids.
 
     Returns:
-      Names of the inputs that feed nothing but embeddings, and of those that feed an embedding and something else.
+      Names of the inputs that feed nothing but embeddings, and of those that feed an embedding and something
+      else.
     """
     pure, mixed = [], []
     for name, tensor in zip(model.input_names, model.inputs, strict=True):

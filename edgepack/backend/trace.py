@@ -1,4 +1,5 @@
-"""A tf_keras model as a TensorFlow function that the converter takes: fixed batch, named inputs and outputs."""
+"""A tf_keras model as a TensorFlow function that the converter takes: fixed batch, named inputs and
+outputs."""
 
 from __future__ import annotations
 

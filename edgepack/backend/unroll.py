@@ -1,8 +1,9 @@
 """Recurrent layers without while loops, which the converter's int8 calibration does not survive.
 
-TensorFlow fuses an LSTM into one UNIDIRECTIONAL_SEQUENCE_LSTM only when it has tanh and sigmoid, a bias, no mask, and
-no state passed in or out. Every other recurrence becomes a while loop; calibrating one for int8 ends the process with
-a segmentation fault (TF 2.19.1). Unrolled over a fixed number of timesteps the same arithmetic is plain ops.
+TensorFlow fuses an LSTM into one UNIDIRECTIONAL_SEQUENCE_LSTM only when it has tanh and sigmoid, a bias, no
+mask, and no state passed in or out. Every other recurrence becomes a while loop; calibrating one for int8
+ends the process with a segmentation fault (TF 2.19.1). Unrolled over a fixed number of timesteps the same
+arithmetic is plain ops.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ MAX_STEPS = 512
 
 @dataclass(frozen=True, kw_only=True)
 class Loop:
-    """A recurrent layer that loops, and the layer of the model that holds it (itself, or a Bidirectional …)."""
+    """A recurrent layer that loops, and the layer of the model that holds it (itself, or a Bidirectional
+    …)."""
 
     layer: Any
     outer: Any
@@ -30,11 +32,9 @@ def looping(model: Any) -> list[Loop]:
 
     found = []
     for outer in model.layers:
-        for layer in (module for module in outer.submodules if isinstance(module, tf_keras.layers.RNN)):
-            if not layer.unroll and not _fuses(layer, outer):
+        for layer in outer._flatten_layers():  # itself first
+            if isinstance(layer, tf_keras.layers.RNN) and not layer.unroll and not _fuses(layer, outer):
                 found.append(Loop(layer=layer, outer=outer))
-        if isinstance(outer, tf_keras.layers.RNN) and not outer.unroll and not _fuses(outer, outer):
-            found.append(Loop(layer=outer, outer=outer))
     return found
 
 

@@ -1,4 +1,5 @@
-"""The `[quantize]` table: a Candidate becomes an Artifact, with remedies tried in order of cost where the converter fails."""
+"""The `[quantize]` table: a Candidate becomes an Artifact, with remedies tried in order of cost where the
+converter fails."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ INTEGER_SCHEMES = frozenset({"int8", "int16x8"})
 ELEMENTWISE = (
     "LOGISTIC", "TANH", "SOFTMAX", "ELU", "GELU", "EXP", "LOG", "RSQRT", "SQRT", "DIV", "SQUARED_DIFFERENCE", "HARD_SWISH",
 )  # fmt: skip
-"""Ops that suffer most from eight bits and hold no weights: the first to go back to float where accuracy asks for it."""
+"""Ops that suffer most from eight bits and hold no weights: the first to go back to float where accuracy asks
+for it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +61,8 @@ class QuantizeResult:
       artifact: the .tflite.
       notes: ledger lines: remedies, inputs kept as ids, rewritten layers.
       attempts: in the order they were tried; the last is the artifact's own unless `accepted` is False.
-      accepted: False when no attempt satisfied the caller's `accept`; the artifact is then the first that converted.
+      accepted: False when no attempt satisfied the caller's `accept`; the artifact is then the first that
+        converted.
       ids: inputs that are int32 because they hold ids.
       stateful: a fused recurrence keeps its state between invokes: reset the variables between samples.
     """
@@ -82,7 +85,8 @@ class Quantize(BaseModel):
     allow_float: bool = False
     """Whether a computing op may stay float where the integer conversion fails or ruins the model."""
     allow_select_ops: bool = False
-    """Whether TensorFlow ops outside TFLite's built-in set may be used; the device's runtime must have them."""
+    """Whether TensorFlow ops outside TFLite's built-in set may be used; the device's runtime must have
+    them."""
     input_type: Literal["int8", "uint8", "float32"] = "int8"
     output_type: Literal["int8", "uint8", "float32"] = "int8"
     batch: Annotated[int, Field(ge=1)] | Literal["dynamic"] = 1
@@ -120,8 +124,10 @@ class Quantize(BaseModel):
         Args:
           source: candidate `.h5`, or a trusted SavedModel directory.
           calibration: needed for the integer schemes.
-          allow_float: False where the device cannot run float ops, whatever the recipe says; None for the recipe's word.
-          accept: looks at a converted artifact (measured accuracy, for instance) and returns a reason to try the next
+          allow_float: False where the device cannot run float ops, whatever the recipe says; None for the
+            recipe's word.
+          accept: looks at a converted artifact (measured accuracy, for instance) and returns a reason to try
+            the next
             remedy, None when it is good.
 
         Raises:
@@ -162,6 +168,8 @@ class _Climb:
             complaint = accept(artifact) if accept is not None else None
             attempts.append(Attempt(remedy=remedy.name, outcome=complaint or "converted"))
             if complaint is None:
+                if unsatisfying is not None:
+                    unsatisfying[0].unlink(missing_ok=True)
                 return self._result(artifact, remedy, answer, attempts, accepted=True)
             if unsatisfying is None:
                 unsatisfying = (self._aside(), remedy, answer)

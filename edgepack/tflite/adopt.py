@@ -20,7 +20,8 @@ def adopt(path: Path) -> Artifact:
 
 
 def interface(model: Model) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-    """Inputs and outputs in the file's order, by the signature's names where it has one, else by tensor name."""
+    """Inputs and outputs in the file's order, by the signature's names where it has one, else by tensor
+    name."""
     names_in: dict[int, str] = {}
     names_out: dict[int, str] = {}
     for signature in model.signatures[:1]:

@@ -1,7 +1,9 @@
-"""Reading FlatBuffers tables from bytes that nobody vouches for: every offset is checked before it is followed.
+"""Reading FlatBuffers tables from bytes that nobody vouches for: every offset is checked before it is
+followed.
 
-Format: https://flatbuffers.dev/internals/. A table starts with a signed offset back to its vtable; a vtable lists, per
-field slot, how far into the table the field lies (0 = absent). Vectors and strings carry a 32-bit length.
+Format: https://flatbuffers.dev/internals/. A table starts with a signed offset back to its vtable; a vtable
+lists, per field slot, how far into the table the field lies (0 = absent). Vectors and strings carry a 32-bit
+length.
 """
 
 from __future__ import annotations

@@ -154,7 +154,8 @@ NUMPY_DTYPES: Mapping[str, str] = {
     "uint16": "uint16", "int32": "int32", "uint32": "uint32", "int64": "int64", "uint64": "uint64",
     "complex64": "complex64", "complex128": "complex128",
 }  # fmt: skip
-"""Numpy dtype of a tensor's unpacked values; dtypes without one (string, resource, variant) have no numbers."""
+"""Numpy dtype of a tensor's unpacked values; dtypes without one (string, resource, variant) have no
+numbers."""
 
 
 def _nibbles(raw: Array, *, signed: bool) -> Array:

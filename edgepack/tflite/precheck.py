@@ -1,7 +1,8 @@
 """Checks an untrusted .tflite before any interpreter sees it, and reads it on the way.
 
-Interpreters follow a file's indices blindly: of 500 damaged files tflite-runtime 2.14 crashed on 139. Here every offset,
-index, size and quantization vector is checked in Python, where a bad one is an exception; nothing is executed.
+Interpreters follow a file's indices blindly: of 500 damaged files tflite-runtime 2.14 crashed on 139. Here
+every offset, index, size and quantization vector is checked in Python, where a bad one is an exception;
+nothing is executed.
 """
 
 from __future__ import annotations
