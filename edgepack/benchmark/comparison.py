@@ -23,8 +23,8 @@ ROUNDS: Final = 12
 RESAMPLES: Final = 4000
 CONFIDENCE: Final = 0.95
 STUDENT_T_975: Final = (
-    (4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
-    + (2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093)
+    4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
+    2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093,
 )  # fmt: skip
 """Upper 2.5 % points of Student's t for 2, 3, … 19 degrees of freedom."""
 MIN_ROUNDS, MAX_ROUNDS = 3, 20
@@ -134,8 +134,8 @@ def compare(
 def ratio_interval(rounds: Sequence[Mapping[str, Sequence[int]]], *, seed: int) -> tuple[float, float, float]:
     """Ratio of A's median to B's with a bootstrap interval over rounds.
 
-    Whole rounds are resampled, because runs within one share its memory layout and the machine's mood. With so
-    few rounds a percentile interval is too narrow, so its percentiles are spread as Hesterberg does ("What
+    Whole rounds are resampled: runs within one share its memory layout and the machine's mood. With so few
+    rounds a percentile interval is too narrow, so its percentiles are spread as Hesterberg does ("What
     Teachers Should Know About the Bootstrap", 2015: the expanded percentile interval).
 
     Args:

@@ -121,8 +121,8 @@ def measure(
 ) -> Measurement:
     """Times a .tflite in a child of its own.
 
-    Warm-up until two windows agree, then three windows of at least 0.25 s each and 50 runs together, cut off so
-    that it all takes about `seconds`. Only ``invoke`` is inside the clock.
+    Warm-up until two windows agree, then three windows of at least 0.25 s each and 50 runs together, cut off
+    so that it all takes about `seconds`. Only ``invoke`` is inside the clock.
 
     Args:
       model: the .tflite.

@@ -6,7 +6,8 @@ errors. The child is ``python -m edgepack.runtime``: one JSON request on standar
 
 from edgepack.runtime.availability import DISTRIBUTIONS, Kernels, Runtime, available, require
 from edgepack.runtime.client import ask
-from edgepack.runtime.prediction import Prediction, predict, run_golden
+from edgepack.runtime.prediction import Prediction, predict
+from edgepack.runtime.vectors import run_golden, run_kernels
 
 __all__ = [
     "DISTRIBUTIONS",
@@ -18,4 +19,5 @@ __all__ = [
     "predict",
     "require",
     "run_golden",
+    "run_kernels",
 ]

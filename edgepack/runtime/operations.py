@@ -6,10 +6,10 @@ import importlib
 from typing import Any, Final
 
 OPERATIONS: Final[dict[str, str]] = {
-    "predict": "edgepack.runtime.inference:predict_here",
+    "predict": "edgepack.runtime.predicting:predict_here",
     "time": "edgepack.runtime.timing:time_here",
     "time_pair": "edgepack.runtime.timing:time_pair_here",
-    "golden": "edgepack.runtime.inference:golden_here",
+    "vectors": "edgepack.runtime.vectors:run_here",
 }
 
 

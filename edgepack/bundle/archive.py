@@ -1,0 +1,117 @@
+"""The package's container: a zip with exactly one form for given contents. Layout and reasons: README.md."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Mapping
+from typing import Final
+
+from edgepack import errors
+
+MEMBER_LIMITS_BYTES: Final[dict[str, int]] = {
+    "manifest.json": 16_000_000,
+    "model.tflite": (1 << 31) - 1,
+    "golden.bin": 256_000_000,
+    "recipe.toml": 1_000_000,
+}
+"""Every member, in the order they lie in the file, and the most that each may hold."""
+
+LOCAL: Final = struct.Struct("<4sHHHHHLLLHH")
+CENTRAL: Final = struct.Struct("<4sHHHHHHLLLHHHHHLL")
+END: Final = struct.Struct("<4sHHHHLLH")
+LOCAL_MARK, CENTRAL_MARK, END_MARK = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"
+VERSION_NEEDED: Final = 20
+VERSION_MADE_BY: Final = (3 << 8) | VERSION_NEEDED
+"""3: Unix, so that the mode below is understood."""
+STORED: Final = 0
+DOS_TIME, DOS_DATE = 0, 0x21
+"""1980-01-01 00:00: the earliest that zip can say."""
+MODE: Final = 0o100644 << 16
+
+
+def write(members: Mapping[str, bytes]) -> bytes:
+    """The one archive of these members.
+
+    Raises:
+      PackageError: a member is missing, unknown or over its limit.
+    """
+    if set(members) != set(MEMBER_LIMITS_BYTES):
+        raise errors.PackageError(
+            f"a package has the members {', '.join(MEMBER_LIMITS_BYTES)}; got {', '.join(members)}"
+        )
+    body, directory, offset = bytearray(), bytearray(), 0
+    for name, limit in MEMBER_LIMITS_BYTES.items():
+        content = members[name]
+        if len(content) > limit:
+            raise errors.PackageError(f"{name} has {len(content):,} bytes; a package takes at most {limit:,}")
+        offset = len(body)
+        facts = (STORED, DOS_TIME, DOS_DATE, zlib.crc32(content), len(content), len(content), len(name), 0)
+        body += LOCAL.pack(LOCAL_MARK, VERSION_NEEDED, 0, *facts) + name.encode("ascii") + content
+        central = (CENTRAL_MARK, VERSION_MADE_BY, VERSION_NEEDED, 0, *facts, 0, 0, 0, MODE, offset)
+        directory += CENTRAL.pack(*central) + name.encode("ascii")
+    count = len(MEMBER_LIMITS_BYTES)
+    end = END.pack(END_MARK, 0, 0, count, count, len(directory), len(body), 0)
+    return bytes(body + directory + end)
+
+
+def read(data: bytes, source: str) -> dict[str, bytes]:
+    """The members of an archive that is byte for byte what `write` makes of them.
+
+    Walking the local headers in order, then comparing with the canonical form, leaves no room for what two zip
+    readers could understand differently: a second directory, holes, trailing bytes, other names.
+
+    Raises:
+      PackageError: says what is wrong.
+    """
+    if not data.startswith(LOCAL_MARK):
+        raise errors.PackageError(f"{source}: is not an .edgepack package (it does not begin like a zip)")
+    members: dict[str, bytes] = {}
+    position = 0
+    for expected, limit in MEMBER_LIMITS_BYTES.items():
+        if position + LOCAL.size > len(data):
+            raise errors.PackageError(f"{source}: is cut off before {expected}")
+        mark, _, flags, method, _, _, crc, packed, size, name_size, extra = LOCAL.unpack_from(data, position)
+        name = data[position + LOCAL.size : position + LOCAL.size + name_size]
+        if mark != LOCAL_MARK or name != expected.encode("ascii"):
+            raise errors.PackageError(f"{source}: has {_shown(mark, name, members)} where {expected} must be")
+        if flags or method != STORED or extra or packed != size:
+            raise errors.PackageError(
+                f"{source}: {expected} is compressed, encrypted or has extra fields; expected plain bytes"
+            )
+        if size > limit:
+            raise errors.PackageError(
+                f"{source}: {expected} claims {size:,} bytes; at most {limit:,} are read"
+            )
+        begin = position + LOCAL.size + name_size
+        content = data[begin : begin + size]
+        if len(content) != size:
+            raise errors.PackageError(f"{source}: is cut off inside {expected}")
+        if zlib.crc32(content) != crc:
+            raise errors.PackageError(f"{source}: {expected} is damaged (CRC-32 differs)")
+        members[expected] = content
+        position = begin + size
+    _require_canonical(data, position, members, source)
+    return members
+
+
+def _require_canonical(data: bytes, end_of_members: int, members: Mapping[str, bytes], source: str) -> None:
+    canonical = write(members)
+    if data == canonical:
+        return
+    if len(data) > len(canonical) and data.startswith(canonical):
+        raise errors.PackageError(
+            f"{source}: {len(data) - len(canonical):,} bytes follow the end of the package"
+        )
+    if data[:end_of_members] != canonical[:end_of_members]:
+        raise errors.PackageError(
+            f"{source}: a member's header has other dates or versions than packages have"
+        )
+    raise errors.PackageError(f"{source}: its zip directory is cut off or does not match its members")
+
+
+def _shown(mark: bytes, name: bytes, members: Mapping[str, bytes]) -> str:
+    if mark != LOCAL_MARK:
+        return "something that is no member"
+    text = name.decode("ascii", errors="replace")
+    return f"{text!r} a second time" if text in members else f"the member {text!r}"

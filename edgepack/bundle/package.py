@@ -1,0 +1,187 @@
+"""Packing and reading: what goes in is hashed into the manifest, what comes out is checked against it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from edgepack import errors
+from edgepack.bundle import archive
+from edgepack.bundle.golden import Golden, GoldenReport, check, decode
+from edgepack.durable import storage_errors, write_atomically
+from edgepack.records import Json, canonical_json
+from edgepack.runtime import Kernels, Runtime, run_golden
+
+FORMAT: Final = "edgepack.package/1"
+SUFFIX: Final = ".edgepack"
+PAYLOADS: Final = ("model.tflite", "golden.bin", "recipe.toml")
+RESERVED: Final = ("format", "members", "golden")
+MAX_BYTES: Final = sum(archive.MEMBER_LIMITS_BYTES.values()) + 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class Package:
+    """A package whose every byte was checked.
+
+    Attributes:
+      path: where it lies.
+      sha256: of the whole file.
+      manifest: what is known of the model; keys in README.md.
+      model: the .tflite.
+      golden: its golden vectors.
+      recipe_text: the recipe it was built from.
+    """
+
+    path: Path
+    sha256: str
+    manifest: Mapping[str, Any]
+    model: bytes
+    golden: Golden
+    recipe_text: str
+
+    @property
+    def model_sha256(self) -> str:
+        """Digest of the .tflite, as the manifest has it and as was checked."""
+        return self.golden.model_sha256
+
+
+def pack(
+    target: Path, *, model: Path, manifest: Mapping[str, Json], golden: Golden, recipe_text: str
+) -> Package:
+    """Writes a package; the same arguments give the same bytes.
+
+    Args:
+      target: "name-version.edgepack"; absent, the old one or complete at any time.
+      model: the .tflite.
+      manifest: what is known of the model, with "name" and "version". No times, no host facts.
+      golden: vectors of this very file.
+      recipe_text: the recipe as the user wrote it.
+
+    Raises:
+      PackageError: `golden` belongs to another file, or the manifest lacks or uses reserved keys.
+      StorageError: no space (says how many bytes are needed), no permission.
+    """
+    with storage_errors(model):
+        content = model.read_bytes()
+    if hashlib.sha256(content).hexdigest() != golden.model_sha256:
+        raise errors.PackageError(f"{model}: the golden vectors were made with another file; make them anew")
+    taken = [name for name in RESERVED if name in manifest]
+    if taken or not all(isinstance(manifest.get(name), str) for name in ("name", "version")):
+        raise errors.PackageError(
+            f'{target}: a manifest has "name" and "version", and leaves {", ".join(RESERVED)} to the packer'
+        )
+    table, vectors = golden.encode()
+    payloads = {"model.tflite": content, "golden.bin": vectors, "recipe.toml": recipe_text.encode()}
+    members: dict[str, Json] = {
+        name: {"sha256": hashlib.sha256(payloads[name]).hexdigest(), "bytes": len(payloads[name])}
+        for name in PAYLOADS
+    }
+    document: dict[str, Json] = {**manifest, "format": FORMAT, "members": members, "golden": table}
+    data = archive.write({"manifest.json": canonical_json(document), **payloads})
+    write_atomically(target, data)
+    return Package(
+        path=target,
+        sha256=hashlib.sha256(data).hexdigest(),
+        manifest=document,
+        model=content,
+        golden=golden,
+        recipe_text=recipe_text,
+    )
+
+
+def read(path: Path) -> Package:
+    """Reads a package that nobody vouches for. Nothing in it is run.
+
+    Raises:
+      PackageError: says which defect it has.
+      StorageError: it cannot be read.
+    """
+    with storage_errors(path):
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise errors.PackageError(f"{path}: {size:,} bytes are more than a package can have")
+        data = path.read_bytes()
+    members = archive.read(data, str(path))
+    manifest = _manifest(members["manifest.json"], str(path))
+    listed = manifest["members"]
+    if not isinstance(listed, dict) or set(listed) != set(PAYLOADS):
+        raise errors.PackageError(f"{path}: its manifest lists other members than {', '.join(PAYLOADS)}")
+    for name in PAYLOADS:
+        found = {"sha256": hashlib.sha256(members[name]).hexdigest(), "bytes": len(members[name])}
+        if listed[name] != found:
+            raise errors.PackageError(
+                f"{path}: {name} is not what its manifest says (SHA-256 or size differ)"
+            )
+    golden = decode(manifest["golden"], members["golden.bin"], str(path))
+    if golden.model_sha256 != listed["model.tflite"]["sha256"]:
+        raise errors.PackageError(f"{path}: its golden vectors belong to another model")
+    try:
+        recipe_text = members["recipe.toml"].decode()
+    except UnicodeDecodeError as error:
+        raise errors.PackageError(f"{path}: recipe.toml is not UTF-8") from error
+    return Package(
+        path=path,
+        sha256=hashlib.sha256(data).hexdigest(),
+        manifest=manifest,
+        model=members["model.tflite"],
+        golden=golden,
+        recipe_text=recipe_text,
+    )
+
+
+@contextmanager
+def extracted_model(package: Package) -> Iterator[Path]:
+    """The package's model.tflite as a file, for as long as the block lasts."""
+    with tempfile.TemporaryDirectory(prefix="edgepack-") as folder:
+        path = Path(folder) / "model.tflite"
+        with storage_errors(path, needed_bytes=len(package.model)):
+            path.write_bytes(package.model)
+        yield path
+
+
+def verify_golden(
+    package: Package, *, runtime: Runtime = "litert", kernels: Kernels = "default", threads: int = 1
+) -> GoldenReport:
+    """Runs the golden vectors here: reference kernels must give the same bits, others stay in the tolerance.
+
+    Raises:
+      PackageError: outputs don't fit the vectors.
+      ModelError, MissingDependencyError, ChildCrashError: the runtime cannot run it.
+    """
+    with extracted_model(package) as path:
+        found = run_golden(
+            path,
+            package.golden.inputs,
+            runtime=runtime,
+            kernels=kernels,
+            threads=threads,
+            sha256=package.model_sha256,
+        )
+    return check(package.golden, found, runtime=runtime, kernels=kernels)
+
+
+def _manifest(text: bytes, source: str) -> dict[str, Any]:
+    try:
+        document = json.loads(text.decode())
+        is_canonical = canonical_json(document) == text
+    except (ValueError, RecursionError, errors.BadInputError) as error:
+        raise errors.PackageError(f"{source}: manifest.json is not JSON: {error}") from error
+    if not isinstance(document, dict) or not {*RESERVED, "name", "version"} <= set(document):
+        raise errors.PackageError(
+            f"{source}: manifest.json lacks one of {', '.join(RESERVED)}, name, version"
+        )
+    if document["format"] != FORMAT:
+        raise errors.PackageError(
+            f"{source}: has the format {document['format']!r}; this edgepack reads {FORMAT}"
+        )
+    if not is_canonical:
+        raise errors.PackageError(
+            f"{source}: manifest.json is not in canonical form (sorted keys, no spaces)"
+        )
+    return document
