@@ -80,7 +80,8 @@ def convert(
     dataset = None if calibration is None else Dataset.from_json(dict(calibration))
     if scheme in INTEGER_SCHEMES and dataset is None:
         raise errors.DataError(
-            f'[quantize] scheme = "{scheme}" needs [data.calibration]: some 100 typical inputs. Without any, take "dynamic"'
+            f'[quantize] scheme = "{scheme}" needs [data.calibration]: some 100 typical inputs. '
+            'Without any, take "dynamic"'
         )
     report("tracing the model", 0.1)
     prepared = _prepare(Path(source), scheme=scheme, batch=batch, rewrite=rewrite, dataset=dataset)
@@ -143,7 +144,7 @@ def _prepare(
         )
         notes.append({"layer": item.layer, "action": "note", "reason": reason})
     notes += unrolling.unroll(unrolling.looping(model))
-    dtypes = {name: "int32" for name in ids}
+    dtypes = dict.fromkeys(ids, "int32")
     return Prepared(
         traced=trace(model, batch=batch, dtypes=dtypes),
         ids=ids,
@@ -185,7 +186,7 @@ def _run(converter: Any, tf: Any, float_kinds: tuple[str, ...] | list[str]) -> b
     inputs, outputs = converter.inference_input_type, converter.inference_output_type
     converter._experimental_calibrate_only = True
     calibrated = converter.convert()
-    data = mlir_quantize(
+    return mlir_quantize(
         calibrated,
         disable_per_channel=converter._experimental_disable_per_channel,
         fully_quantize=False,
@@ -193,7 +194,6 @@ def _run(converter: Any, tf: Any, float_kinds: tuple[str, ...] | list[str]) -> b
         output_data_type=outputs,
         denylisted_ops=set(float_kinds),
     )
-    return data
 
 
 def _write(target: Path, data: bytes) -> None:

@@ -13,15 +13,15 @@ from edgepack.backend import walk
 
 CARRIERS = frozenset(
     {
-        "Activation", "Concatenate", "Cropping1D", "Dropout", "Flatten", "Lambda", "Permute", "RepeatVector", "Reshape",
-        "SlicingOpLambda", "SpatialDropout1D", "TFOpLambda",
+        "Activation", "Concatenate", "Cropping1D", "Dropout", "Flatten", "Permute", "RepeatVector", "Reshape",
+        "SpatialDropout1D",
     }
 )  # fmt: skip
 """Layers that hand ids on unchanged, whatever their dtype."""
 CARRIER_OPS = frozenset(
     {
-        "__operators__.getitem", "cast", "concat", "expand_dims", "gather", "identity", "reshape", "split", "squeeze",
-        "stack", "strided_slice", "slice", "tile", "transpose", "unstack", "convert_to_tensor",
+        "__operators__.getitem", "cast", "concat", "convert_to_tensor", "expand_dims", "identity", "reshape",
+        "slice", "split", "squeeze", "stack", "strided_slice", "tile", "transpose", "unstack",
     }
 )  # fmt: skip
 READERS = frozenset({"Embedding"})

@@ -33,7 +33,8 @@ def representative(
     if missing:
         raise errors.DataError(
             f"[data.calibration] has no array for the model input{'s' if len(missing) > 1 else ''} "
-            f"{', '.join(missing)}; it has {', '.join(sorted(dataset.inputs))}: name them in its `inputs` table"
+            f"{', '.join(missing)}; it has {', '.join(sorted(dataset.inputs))}: name them in its "
+            "`inputs` table"
         )
 
     def samples() -> Iterator[dict[str, Array]]:

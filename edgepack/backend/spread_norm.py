@@ -54,8 +54,9 @@ def spread(model: Any, dataset: Dataset) -> list[dict[str, str]]:
         if max(peaks) < UNEVEN * max(min(peaks), 1e-9):
             continue
         _rewrite(pair)
+        ratio = max(peaks) / max(min(peaks), 1e-9)
         reason = (
-            f"applied before {pair.join.name!r} joins its branches: their ranges differ {max(peaks) / max(min(peaks), 1e-9):.0f}-fold, "
+            f"applied before {pair.join.name!r} joins its branches: their ranges differ {ratio:.0f}-fold, "
             "too much for one int8 scale"
         )
         notes.append({"layer": pair.norm.name, "action": "note", "reason": reason})
@@ -95,7 +96,7 @@ def _peaks(model: Any, tensors: list[Any], dataset: Dataset) -> list[float]:
     batch = next(iter(dataset.batches(SAMPLES, limit=SAMPLES)))
     inputs = [
         np.asarray(batch[name], dtype=tensor.dtype.as_numpy_dtype)
-        for name, tensor in zip(model.input_names, model.inputs)
+        for name, tensor in zip(model.input_names, model.inputs, strict=True)
     ]
     outputs = probe(inputs, training=False)
     return [float(np.abs(value.numpy()).max()) for value in outputs]

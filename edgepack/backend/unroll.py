@@ -49,13 +49,14 @@ def unroll(loops: list[Loop]) -> list[dict[str, str]]:
         steps = _timesteps(loop)
         if steps is None:
             raise errors.ConversionError(
-                f"layer {loop.outer.name!r} loops over a free number of timesteps, which cannot be int8: give its model "
-                'input a fixed length (Input(shape=(timesteps, features))) or take scheme = "dynamic"'
+                f"layer {loop.outer.name!r} loops over a free number of timesteps, which cannot be int8: give "
+                "its model input a fixed length (Input(shape=(timesteps, features))) or take "
+                'scheme = "dynamic"'
             )
         if steps > MAX_STEPS:
             raise errors.ConversionError(
-                f"layer {loop.outer.name!r} loops over {steps} timesteps; unrolled, which int8 needs here, at most "
-                f'{MAX_STEPS} are possible: shorten the sequence or take scheme = "dynamic"'
+                f"layer {loop.outer.name!r} loops over {steps} timesteps; unrolled, which int8 needs here, at "
+                f'most {MAX_STEPS} are possible: shorten the sequence or take scheme = "dynamic"'
             )
         loop.layer.unroll = True
         loop.layer._could_use_gpu_kernel = False  # else tf_keras takes the loop it hopes to fuse

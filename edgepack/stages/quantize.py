@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 Scheme = Literal["int8", "float32", "float16", "dynamic", "int16x8"]
 INTEGER_SCHEMES = frozenset({"int8", "int16x8"})
 ELEMENTWISE = (
-    "LOGISTIC", "TANH", "SOFTMAX", "ELU", "GELU", "EXP", "LOG", "RSQRT", "SQRT", "DIV", "SQUARED_DIFFERENCE", "HARD_SWISH",
+    "LOGISTIC", "TANH", "SOFTMAX", "ELU", "GELU", "EXP", "LOG", "RSQRT", "SQRT", "DIV",
+    "SQUARED_DIFFERENCE", "HARD_SWISH",
 )  # fmt: skip
 """Ops that suffer most from eight bits and hold no weights: the first to go back to float where accuracy asks
 for it."""

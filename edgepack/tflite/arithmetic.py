@@ -11,10 +11,10 @@ from edgepack.tflite.model import NO_TENSOR, Model, Op, Subgraph
 FLOATS: Final = frozenset({"float32", "float16", "bfloat16", "float64"})
 MOVING: Final = frozenset(
     {
-        "QUANTIZE", "DEQUANTIZE", "CAST", "RESHAPE", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE", "SLICE", "STRIDED_SLICE",
-        "SPLIT", "SPLIT_V", "PACK", "UNPACK", "CONCATENATION", "GATHER", "GATHER_ND", "IDENTITY", "SHAPE", "RANK",
-        "FILL", "PAD", "PADV2", "TILE", "REVERSE_V2", "BROADCAST_TO", "RANGE", "VAR_HANDLE", "READ_VARIABLE",
-        "ASSIGN_VARIABLE", "CALL_ONCE", "CALL", "IF", "WHILE", "EMBEDDING_LOOKUP",
+        "ASSIGN_VARIABLE", "BROADCAST_TO", "CALL", "CALL_ONCE", "CAST", "CONCATENATION", "DEQUANTIZE",
+        "EMBEDDING_LOOKUP", "EXPAND_DIMS", "FILL", "GATHER", "GATHER_ND", "IDENTITY", "IF", "PACK", "PAD", "PADV2",
+        "QUANTIZE", "RANGE", "RANK", "READ_VARIABLE", "RESHAPE", "REVERSE_V2", "SHAPE", "SLICE", "SPLIT", "SPLIT_V",
+        "SQUEEZE", "STRIDED_SLICE", "TILE", "TRANSPOSE", "UNPACK", "VAR_HANDLE", "WHILE",
     }
 )  # fmt: skip
 """Ops that carry values from place to place or between types; float ones stand on the border of an integer

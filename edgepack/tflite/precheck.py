@@ -22,15 +22,15 @@ MAX_BYTES = 1 << 31
 MAX_RANK = 8
 IDENTIFIER = b"TFL3"
 DTYPES: Final = (
-    "float32", "float16", "int32", "uint8", "int64", "string", "bool", "int16", "complex64", "int8", "float64",
-    "complex128", "uint64", "resource", "variant", "uint32", "uint16", "int4", "bfloat16", "int2", "uint4",
-    "float8_e4m3fn", "float8_e5m2",
+    "float32", "float16", "int32", "uint8", "int64", "string", "bool", "int16", "complex64", "int8",
+    "float64", "complex128", "uint64", "resource", "variant", "uint32", "uint16", "int4", "bfloat16", "int2",
+    "uint4", "float8_e4m3fn", "float8_e5m2",
 )  # fmt: skip
 """By number, as in schema.fbs's TensorType."""
 BITS: Final = {
     "float32": 32, "float16": 16, "int32": 32, "uint8": 8, "int64": 64, "bool": 8, "int16": 16, "complex64": 64,
-    "int8": 8, "float64": 64, "complex128": 128, "uint64": 64, "uint32": 32, "uint16": 16, "int4": 4, "bfloat16": 16,
-    "int2": 2, "uint4": 4, "float8_e4m3fn": 8, "float8_e5m2": 8,
+    "int8": 8, "float64": 64, "complex128": 128, "uint64": 64, "uint32": 32, "uint16": 16, "int4": 4,
+    "bfloat16": 16, "int2": 2, "uint4": 4, "float8_e4m3fn": 8, "float8_e5m2": 8,
 }  # fmt: skip
 OPTION_VECTORS: Final = {17: (0, "<i4"), 30: (0, "<i4"), 115: (0, "<f4")}
 """Op options that hold a list (Reshape, Squeeze, Bucketize): options type → slot and item dtype."""
@@ -147,7 +147,8 @@ def _tensor(table: Table, index: int, buffers: tuple[Array, ...]) -> Tensor:
         expected = (elements * BITS[dtype] + 7) // 8
         if raw.size != expected:
             raise DamagedError(
-                f"tensor {index} of shape {list(shape)} and type {dtype} holds {raw.size} bytes, not {expected}"
+                f"tensor {index} of shape {list(shape)} and type {dtype} holds {raw.size} bytes, "
+                f"not {expected}"
             )
     return Tensor(
         index=index,
