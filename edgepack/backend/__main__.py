@@ -7,7 +7,6 @@ import os
 # Before anything can import TensorFlow: TF-MOT needs tf.keras to be tf_keras, and users need silence.
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("CUDA_VISIBLE_DEVICES", os.environ.get("EDGEPACK_CUDA", "-1"))
 
 import faulthandler
 import importlib

@@ -2,9 +2,10 @@
 
 from edgepack.bundle.drawing import make_golden
 from edgepack.bundle.golden import Golden, GoldenReport, OutputCheck
-from edgepack.bundle.package import Package, extracted_model, pack, read, verify_golden
+from edgepack.bundle.package import SUFFIX, Package, extracted_model, pack, read, verify_golden
 
 __all__ = [
+    "SUFFIX",
     "Golden",
     "GoldenReport",
     "OutputCheck",

@@ -1,0 +1,118 @@
+"""The command line: a command parses, calls one room, prints. Rooms are imported inside command bodies.
+
+`main` holds the one translation of errors to exit codes.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, Final
+
+import click
+
+from edgepack import __version__, errors
+
+COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "build": ("edgepack.cli.build", "Compress, quantize, check, benchmark and pack a model."),
+    "check": ("edgepack.cli.check", "Validate a recipe and show its plan, without TensorFlow."),
+    "inspect": ("edgepack.cli.inspect", "Show what is in a model file or a package."),
+    "eval": ("edgepack.cli.eval", "Measure a model or a package on a recipe's evaluation data."),
+    "bench": ("edgepack.cli.bench", "Measure latency and memory of a .tflite or a package on this machine."),
+    "devices": ("edgepack.cli.devices", "List device profiles, or show one."),
+    "doctor": ("edgepack.cli.doctor", "Say what is installed and what is missing."),
+    "store": ("edgepack.cli.store", "Keep the cache of stage results in order."),
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module only when that command runs, so that --help stays quick."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        import importlib
+
+        command: click.Command = importlib.import_module(COMMANDS[name][0]).command
+        return command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def resolve_command(self, context: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else "; see 'edgepack --help'"
+            raise click.UsageError(f"no such command {args[0]!r}{hint}", context)
+        return super().resolve_command(context, args)
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Exit codes: 0 passed, 2 usage, 10 budget or invariant missed, 65 bad input, 69 device or dependency missing, "
+    "70 a child crashed, 74 read/write/disk, 77 not trusted.",
+)
+@click.version_option(__version__, prog_name="edgepack")
+def group() -> None:
+    """From a trained Keras model to a small, measured, checked .tflite package for an edge device."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command and ends the process with the promised exit code."""
+    try:
+        code = run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of our output (a pager, head) left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code)
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Runs the command; returns the exit code instead of raising."""
+    try:
+        result: Any = group.main(args=arguments, prog_name="edgepack", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as exit_:
+        return exit_.exit_code
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("edgepack: interrupted; the stages already done are kept", err=True)
+        return 130
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        own = translated(error)
+        click.echo(f"edgepack: {own}", err=True)
+        if os.environ.get("EDGEPACK_DEBUG"):
+            raise
+        return own.exit_code
+
+
+def translated(error: Exception) -> errors.EdgepackError:
+    """Any exception as one of ours: the only place where foreign ones get an exit code."""
+    if isinstance(error, errors.EdgepackError):
+        return error
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return errors.StorageError(f"{where}{error.strerror or error}")
+    if isinstance(error, MemoryError):
+        return errors.ChildCrashError("out of memory; close other programs or use smaller data")
+    where = ""
+    trace = error.__traceback__
+    while trace is not None:
+        where = f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return errors.EdgepackError(
+        f"internal error, {type(error).__name__} at {where}: {error}. This is a defect of edgepack; "
+        "set EDGEPACK_DEBUG=1 for the whole trace and report it"
+    )

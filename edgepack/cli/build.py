@@ -1,0 +1,74 @@
+"""``edgepack build``: the main job."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command("build")
+@click.argument("recipe", type=click.Path(path_type=Path))
+@click.option("--device", "devices", multiple=True, metavar="NAME", help="Build for this device profile; repeatable.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("dist"), show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object (edgepack.build/1).")
+@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+@click.option("--keep-failed", is_flag=True, help="Write the package even when a budget or invariant is missed.")
+@click.option("--no-bench", is_flag=True, help="Do not measure latency on this machine.")
+@click.option("--trust-code", is_flag=True, help="Allow the recipe to import its own Python (layers, data, metric).")
+@click.option("--trust-input", is_flag=True, help="Allow a SavedModel, which runs code by nature.")
+@click.option("--memory", "memory_gb", type=float, metavar="GB", help="Memory limit of the TensorFlow process.")
+def command(
+    recipe: Path,
+    devices: tuple[str, ...],
+    out: Path,
+    as_json: bool,
+    quiet: bool,
+    keep_failed: bool,
+    no_bench: bool,
+    trust_code: bool,
+    trust_input: bool,
+    memory_gb: float | None,
+) -> int:
+    """Compress, quantize, check, benchmark and pack the model of RECIPE (a .toml, or the name of a shipped one)."""
+    from edgepack.cli import translated
+    from edgepack.cli.screen import Screen
+    from edgepack.cli.summary import print_summary
+    from edgepack.errors import EdgepackError
+    from edgepack.pipeline import Options, build
+    from edgepack.pipeline.output import write_result
+    from edgepack.pipeline.result import failure
+    from edgepack.recipe import load
+
+    options = Options(
+        devices=devices,
+        out=out.resolve(),
+        keep_failed=keep_failed,
+        bench=not no_bench,
+        trust_code=trust_code,
+        trust_input=trust_input,
+        memory_bytes=int(memory_gb * 1e9) if memory_gb else None,
+    )
+    began = time.monotonic()
+    answer: dict[str, Any]
+    try:
+        with Screen(quiet=quiet) as screen:
+            result = build(load(recipe), options, screen)
+    except Exception as error:
+        answer = failure(translated(error), time.monotonic() - began)
+        if options.out.is_dir():
+            with contextlib.suppress(EdgepackError):  # the first error is the one to tell
+                write_result(options.out, answer)
+        if as_json:
+            click.echo(json.dumps(answer, indent=1))
+        raise
+    answer = result.to_json()
+    if as_json:
+        click.echo(json.dumps(answer, indent=1))
+    else:
+        print_summary(result)
+    return 0 if result.passed else 10

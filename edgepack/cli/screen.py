@@ -1,0 +1,72 @@
+"""How the terminal looks: progress on stderr, results on stdout, colours only on a terminal."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+def results() -> Console:
+    """Standard output, for tables; rich honours NO_COLOR and drops colours where this is no terminal."""
+    return Console(highlight=False, soft_wrap=False, width=None)
+
+
+class Screen:
+    """Shows a build's progress: a live bar on a terminal, one line a step elsewhere, nothing when quiet."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._quiet = quiet
+        self._live: Progress | None = None
+        self._task: TaskID | None = None
+        self._step = ""
+        self._told = 0.0
+
+    def __enter__(self) -> Screen:
+        if not self._quiet and self._console.is_terminal:
+            self._live = Progress(
+                SpinnerColumn(),
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[text]}", style="dim"),
+                console=self._console,
+                transient=True,
+            )
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def begin(self, step: str) -> None:
+        self._step, self._told = step, time.monotonic()
+        if self._live is not None:
+            self._task = self._live.add_task(step, total=None, text="")
+
+    def progress(self, text: str, fraction: float | None) -> None:
+        if self._live is not None and self._task is not None:
+            total, done = (1.0, fraction) if fraction is not None else (None, 0.0)
+            self._live.update(self._task, total=total, completed=done, text=text)
+        elif not self._quiet and time.monotonic() - self._told > 10:  # a log needs a sign of life, not a film
+            self._told = time.monotonic()
+            share = f" {fraction:.0%}" if fraction is not None else ""
+            self._console.print(f"  {self._step}{share}: {text}", markup=False)
+
+    def end(self, step: str, *, cached: bool, seconds: float) -> None:
+        if self._live is not None and self._task is not None:
+            self._live.remove_task(self._task)
+            self._task = None
+        if not self._quiet:
+            how = "from the store" if cached else f"{seconds:.1f} s"
+            self._console.print(f"  [green]✓[/green] {step:<22} [dim]{how}[/dim]")
+
+    def note(self, level: str, text: str) -> None:
+        if not self._quiet:
+            style = "yellow" if level == "warning" else "dim"
+            self._console.print(f"  {level}: {text}", style=style, markup=False)

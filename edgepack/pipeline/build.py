@@ -1,0 +1,212 @@
+"""`build`: from a recipe to checked packages, one per device from one shared run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from edgepack import device, plan
+from edgepack.device import Device
+from edgepack.numerics.metrics import Metric
+from edgepack.pipeline import evaluate, findings, output, packing
+from edgepack.pipeline.checking import checked
+from edgepack.pipeline.environment import versions
+from edgepack.pipeline.quantizing import Accept, Quantized, float_baseline, quantized
+from edgepack.pipeline.reporter import Reporter
+from edgepack.pipeline.result import BuildResult, MetricResult, PackageResult, Weighed
+from edgepack.pipeline.sources import Datasets, Source, import_candidate, open_data, open_source
+from edgepack.pipeline.steps import Worked, run_steps
+from edgepack.pipeline.verdict import reasons_against
+from edgepack.pipeline.weighing import latencies, weighed
+from edgepack.pipeline.workspace import Workspace
+from edgepack.recipe import Recipe, limits
+from edgepack.records import Artifact, Candidate, LedgerEntry
+from edgepack.store import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the user says beside the recipe.
+
+    Attributes:
+      devices: profile names; () builds for no particular device.
+      out: directory for packages and build.json.
+      bench: whether to measure latency on this machine.
+    """
+
+    devices: tuple[str, ...] = ()
+    out: Path
+    keep_failed: bool = False
+    bench: bool = True
+    trust_code: bool = False
+    trust_input: bool = False
+    memory_bytes: int | None = None
+    cache: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """What every device's package of one run shares."""
+
+    recipe: Recipe
+    options: Options
+    workspace: Workspace
+    source: Source
+    original: Candidate
+    datasets: Datasets
+    metric: Metric
+    worked: Worked
+    baseline: Artifact
+
+
+def build(recipe: Recipe, options: Options, reporter: Reporter) -> BuildResult:
+    """Runs the whole pipeline; writes packages and build.json to `options.out`.
+
+    Raises:
+      EdgepackError: bad input, crashed children, disk. A missed budget is no error: see `BuildResult.passed`.
+    """
+    devices = [device.load(name, beside=recipe.directory) for name in options.devices]
+    output.prepare(options.out)
+    with (
+        Store(options.cache) as store,
+        Workspace(
+            store,
+            reporter,
+            trust_code=options.trust_code,
+            custom=recipe.model.custom,
+            import_paths=(recipe.directory,),
+            memory_bytes=options.memory_bytes,
+        ) as workspace,
+    ):
+        source = open_source(recipe, workspace, trust_input=options.trust_input)
+        resolved = plan.resolve(
+            recipe.stages, source.facts, order=recipe.order, has_training=recipe.data.training is not None
+        )
+        datasets = open_data(recipe, source, workspace, trust_code=options.trust_code)
+        metric = evaluate.chosen_metric(recipe, datasets.evaluation, trust_code=options.trust_code)
+        told = findings.of_data(recipe, source, datasets, workspace)
+        run = _compressed(recipe, options, workspace, source, resolved, datasets, metric)
+        packages = _packages(run, devices)
+    result = BuildResult(
+        name=recipe.name,
+        version=recipe.version,
+        packages=packages,
+        findings=told,
+        seconds=workspace.seconds,
+        versions=versions(),
+    )
+    output.write_result(options.out, result.to_json())
+    return result
+
+
+def _compressed(
+    recipe: Recipe,
+    options: Options,
+    workspace: Workspace,
+    source: Source,
+    resolved: plan.Plan,
+    datasets: Datasets,
+    metric: Metric,
+) -> _Run:
+    original = import_candidate(source, workspace, trust_input=options.trust_input)
+    worked = run_steps(
+        resolved, recipe, source, original, datasets, workspace, trust_code=options.trust_code
+    )
+    return _Run(
+        recipe=recipe,
+        options=options,
+        workspace=workspace,
+        source=source,
+        original=original,
+        datasets=datasets,
+        metric=metric,
+        worked=worked,
+        baseline=float_baseline(original, workspace),
+    )
+
+
+def _packages(run: _Run, devices: Sequence[Device]) -> list[PackageResult]:
+    targets: Sequence[Device | None] = devices or [None]
+    results = []
+    for target in targets:
+        made = _quantized(run, target)
+        answers = evaluate.tflite_answers(made.artifact, run.datasets.evaluation, run.workspace)
+        results.append(_judged(run, target, made, _metric(run, answers)))
+    return results
+
+
+def _quantized(run: _Run, target: Device | None) -> Quantized:
+    recipe = run.recipe
+    budget = limits(recipe, target)
+
+    def judge(artifact: Artifact) -> str | None:
+        found = _metric(run, evaluate.tflite_answers(artifact, run.datasets.evaluation, run.workspace))
+        if found.drop <= budget.max_drop:
+            return None
+        return f"{found.name} fell from {found.float:.4f} to {found.tflite:.4f}, more than {budget.max_drop:g}"
+
+    accept = Accept(
+        judge=judge,
+        key={
+            "data": run.datasets.evaluation.sha256,
+            "metric": recipe.metric.model_dump(mode="json"),
+            "max_drop": budget.max_drop,
+            "original": run.original.sha256,
+        },
+    )
+    return quantized(
+        "quantize",
+        run.worked.candidate,
+        recipe.quantize,
+        run.datasets.calibration,
+        run.workspace,
+        seed=recipe.seed,
+        float_permitted=target is None or target.float_allowed,
+        accept=accept,
+    )
+
+
+def _metric(run: _Run, answers: Path) -> MetricResult:
+    original = evaluate.float_answers(run.original, run.datasets.evaluation, run.workspace)
+    return evaluate.compared(run.recipe, run.metric, run.datasets.evaluation, original, answers, run.workspace)
+
+
+def _judged(run: _Run, target: Device | None, made: Quantized, metric: MetricResult) -> PackageResult:
+    recipe, workspace = run.recipe, run.workspace
+    invariants = checked(recipe, made, run.worked, target, workspace)
+    after, before = weighed(made.artifact, workspace), weighed(run.baseline, workspace)
+    bench = latencies(made.artifact, run.baseline, target, workspace) if run.options.bench else None
+    if bench is not None:
+        after = replace(after, latency_ms=bench.artifact)
+        before = replace(before, latency_ms=bench.baseline)
+    reasons = reasons_against(
+        limits(recipe, target),
+        metric=metric,
+        weighed=after,
+        baseline=before,
+        invariants=invariants,
+        latency_is_of_device=target is None or target.transport == "local",
+    )
+    result = PackageResult(
+        device=target.name if target else None,
+        reasons=reasons,
+        package=None,
+        tflite=None,
+        metric=metric,
+        weighed=after,
+        baseline=before,
+        invariants=invariants,
+        ledger=(*run.worked.ledger, *made.notes, quantize_totals(made, after)),
+        benchmark=bench.circumstances if bench else None,
+        digests={"model": run.source.sha256, "tflite": made.artifact.sha256},
+    )
+    if reasons and not run.options.keep_failed:
+        return result
+    return packing.packed(result, recipe, made, run.datasets, target, run.options.out, workspace)
+
+
+def quantize_totals(made: Quantized, after: Weighed) -> LedgerEntry:
+    """The ledger's last line: what the .tflite holds."""
+    found = {**asdict(after.sizes), "parameters": after.parameters, "remedy": made.remedy}
+    return LedgerEntry(stage="quantize", layer="", action="model", found=found)

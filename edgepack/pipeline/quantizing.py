@@ -1,0 +1,110 @@
+"""The Keras model becomes .tflite files: the float baseline and the one that ships."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from edgepack import tflite
+from edgepack.data import Dataset
+from edgepack.pipeline.workspace import Workspace
+from edgepack.records import Artifact, Candidate, Json, LedgerEntry
+from edgepack.stages.quantize import Quantize, QuantizeResult
+
+MODEL = "model.tflite"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantized:
+    """A .tflite with what its making told.
+
+    Attributes:
+      ids: inputs that are int32 because they hold ids.
+      stateful: variables must be reset between samples.
+      remedy: the rung of the ladder that worked.
+    """
+
+    artifact: Artifact
+    notes: tuple[LedgerEntry, ...]
+    ids: tuple[str, ...]
+    stateful: bool
+    remedy: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accept:
+    """How a converted model is judged before the ladder is left.
+
+    Attributes:
+      judge: returns the reason to try the next remedy, None when the artifact is good.
+      key: what the judgement depends on, for the store.
+    """
+
+    judge: Callable[[Artifact], str | None]
+    key: Json
+
+
+def float_baseline(candidate: Candidate, workspace: Workspace) -> Artifact:
+    """The source model as a float32 .tflite, which sizes and latency are compared with."""
+    return quantized("float .tflite", candidate, Quantize(scheme="float32"), None, workspace).artifact
+
+
+def quantized(
+    name: str,
+    candidate: Candidate,
+    settings: Quantize,
+    calibration: Dataset | None,
+    workspace: Workspace,
+    *,
+    seed: int = 0,
+    float_permitted: bool = True,
+    accept: Accept | None = None,
+) -> Quantized:
+    """Converts a candidate, remedies included.
+
+    Args:
+      name: the step as the user sees it.
+      float_permitted: False where the device cannot run float ops.
+      accept: judges an artifact; its `key` says what the judgement depends on.
+    """
+
+    def make(directory: Path) -> Json:
+        result = settings.apply(
+            workspace.backend,
+            candidate.path,
+            directory / MODEL,
+            calibration,
+            seed=seed,
+            allow_float=None if float_permitted else False,
+            accept=accept.judge if accept else None,
+        )
+        return _stored(result)
+
+    parts: dict[str, Json] = {
+        "candidate": candidate.sha256,
+        "settings": settings.model_dump(mode="json"),
+        "calibration": calibration.sha256 if calibration else None,
+        "seed": seed,
+        "float_permitted": float_permitted,
+        "accept": accept.key if accept else None,
+    }
+    entry = workspace.produce(name, parts, make, tensorflow=True)
+    record: dict[str, Any] = entry.record
+    return Quantized(
+        artifact=tflite.adopt(entry.files[MODEL]),
+        notes=tuple(LedgerEntry(**note) for note in record["notes"]),
+        ids=tuple(record["ids"]),
+        stateful=record["stateful"],
+        remedy=record["remedy"],
+    )
+
+
+def _stored(result: QuantizeResult) -> Json:
+    return {
+        "notes": [asdict(note) for note in result.notes],
+        "ids": list(result.ids),
+        "stateful": result.stateful,
+        "remedy": result.details.get("remedy", "plain"),
+    }

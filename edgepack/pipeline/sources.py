@@ -1,0 +1,193 @@
+"""The user's files as the pipeline needs them: the model pinned and read, the data laid out in the store."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from edgepack import errors, gate
+from edgepack.data import DataSource, Dataset, fingerprint, materialize
+from edgepack.gate import LayerFacts
+from edgepack.pipeline.workspace import Workspace
+from edgepack.recipe import Recipe
+from edgepack.records import Candidate, Json, TensorSpec, file_sha256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """The model that the recipe names, as read from its file.
+
+    Attributes:
+      path: the user's file, or a SavedModel directory.
+      sha256: of the file; of all files of a directory.
+      facts: its weighted layers; () for a SavedModel that is no Keras layer graph.
+      inputs, outputs: Keras names.
+      candidate: where the model already had to be imported to be known (a SavedModel); else None.
+      layered: whether stages can act on it.
+    """
+
+    path: Path
+    sha256: str
+    facts: tuple[LayerFacts, ...]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[str, ...]
+    candidate: Candidate | None = None
+    layered: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Datasets:
+    """The recipe's data, checked and mapped."""
+
+    calibration: Dataset | None
+    evaluation: Dataset
+    training: Dataset | None
+
+
+def open_source(recipe: Recipe, workspace: Workspace, *, trust_input: bool) -> Source:
+    """Checks the pin and reads the file: statically, unless it is a SavedModel.
+
+    Raises:
+      ModelError: missing, broken, refused, or not the pinned file.
+      TrustError: a SavedModel without --trust-input.
+    """
+    path = recipe.model_path
+    digest = model_sha256(path)
+    if recipe.model.sha256 is not None and recipe.model.sha256 != digest:
+        raise errors.ModelError(
+            f"{path}: its SHA-256 is {digest}, but [model] sha256 pins {recipe.model.sha256}; "
+            "the file has changed: use the pinned one, or pin this one after you have checked it"
+        )
+    if gate.is_saved_model(path):
+        return _open_saved_model(path, digest, recipe, workspace, trust_input=trust_input)
+    graph = gate.read(path, custom=recipe.model.custom)
+    return Source(
+        path=path,
+        sha256=digest,
+        facts=gate.layer_facts(graph),
+        inputs=graph.specs,
+        outputs=tuple(name for name, _ in graph.outputs),
+    )
+
+
+def import_candidate(source: Source, workspace: Workspace, *, trust_input: bool = False) -> Candidate:
+    """The model as the first candidate, made in the TensorFlow child."""
+    return source.candidate or _imported(source.path, source.sha256, workspace, trust_input=trust_input)[0]
+
+
+def _imported(
+    path: Path, digest: str, workspace: Workspace, *, trust_input: bool
+) -> tuple[Candidate, dict[str, Any]]:
+    def make(directory: Path) -> Json:
+        return workspace.backend.call(
+            "import_model", source=str(path), target=str(directory / "candidate.h5"), trust_input=trust_input
+        )
+
+    entry = workspace.produce("read model", {"model": digest}, make, tensorflow=True)
+    if entry.record["kind"] == "saved_model":
+        return Candidate(path=path, sha256=digest), entry.record
+    return Candidate.at(entry.files["candidate.h5"]), entry.record
+
+
+def _open_saved_model(
+    path: Path, digest: str, recipe: Recipe, workspace: Workspace, *, trust_input: bool
+) -> Source:
+    if not trust_input:
+        raise errors.TrustError(
+            f"{path}: is a SavedModel, and loading one runs code of its own; give --trust-input if you trust who "
+            "made it, or save the model as .keras or .h5"
+        )
+    candidate, record = _imported(path, digest, workspace, trust_input=True)
+    layered = record["kind"] == "candidate"
+    return Source(
+        path=path,
+        sha256=digest,
+        facts=gate.layer_facts(gate.read(candidate.path, custom=recipe.model.custom)) if layered else (),
+        inputs=tuple(_spec(item) for item in record["inputs"]),
+        outputs=tuple(str(item["name"]) for item in record["outputs"]),
+        candidate=candidate,
+        layered=layered,
+    )
+
+
+def model_sha256(path: Path) -> str:
+    """SHA-256 of a model file, or of names and contents of all files of a SavedModel directory."""
+    if not path.exists():
+        raise errors.ModelError(f"{path}: no such file; [model] path is relative to the recipe")
+    if not path.is_dir():
+        return file_sha256(path)
+    digest = hashlib.sha256()
+    for each in sorted(item for item in path.rglob("*") if item.is_file()):
+        digest.update(f"{each.relative_to(path).as_posix()}\0{file_sha256(each)}\n".encode())
+    return digest.hexdigest()
+
+
+def open_data(recipe: Recipe, source: Source, workspace: Workspace, *, trust_code: bool) -> Datasets:
+    """Lays out every [data.…] table of the recipe for the model's inputs."""
+
+    def opened(name: str, table: DataSource | None) -> Dataset | None:
+        return None if table is None else open_dataset(recipe, name, table, source.inputs, workspace, trust_code=trust_code)
+
+    data = recipe.data
+    evaluation = opened("evaluation", data.evaluation)
+    if evaluation is None:
+        raise errors.RecipeError(
+            f"{recipe.path}: [data.evaluation] is missing; nothing ships unmeasured: name labelled samples that the "
+            "model has not been trained on"
+        )
+    return Datasets(
+        calibration=opened("calibration", data.calibration), evaluation=evaluation, training=opened("training", data.training)
+    )
+
+
+def open_dataset(
+    recipe: Recipe,
+    name: str,
+    table: DataSource,
+    inputs: Iterable[TensorSpec],
+    workspace: Workspace,
+    *,
+    trust_code: bool,
+) -> Dataset:
+    """One data source as a `Dataset` whose files lie in the store."""
+    source = table.resolved(recipe.directory)
+    specs = tuple(inputs)
+
+    def make(directory: Path) -> Json:
+        dataset = materialize(
+            source, recipe.preprocess, specs, directory, trust_code=trust_code, import_paths=(recipe.directory,)
+        )
+        return {"dataset": dataset.to_json(), "directory": str(directory)}
+
+    parts: dict[str, Json] = {
+        "source": fingerprint(source, recipe.preprocess, import_paths=(recipe.directory,)),
+        "inputs": [[spec.name, list(spec.shape), spec.dtype] for spec in specs],
+        "place": source.path if source.kind == "npy" else None,  # a .npy is used where it lies
+    }
+    entry = workspace.produce(f"{name} data", parts, make)
+    return _moved(Dataset.from_json(entry.record["dataset"]), Path(entry.record["directory"]), entry.directory)
+
+
+def python_digests(directory: Path) -> dict[str, str]:
+    """SHA-256 of the Python beside the recipe, which a provider or a metric may import."""
+    return {path.name: file_sha256(path) for path in sorted(directory.glob("*.py"))}
+
+
+def _moved(dataset: Dataset, old: Path, new: Path) -> Dataset:
+    """The dataset after its directory became an entry of the store; files that lie elsewhere stay."""
+
+    def moved(path: Path) -> Path:
+        return new / path.relative_to(old) if path.is_relative_to(old) else path
+
+    return replace(
+        dataset,
+        inputs={name: moved(path) for name, path in dataset.inputs.items()},
+        labels={name: moved(path) for name, path in dataset.labels.items()},
+    )
+
+
+def _spec(item: dict[str, Any]) -> TensorSpec:
+    return TensorSpec(name=item["name"], shape=tuple(item["shape"]), dtype=item["dtype"])

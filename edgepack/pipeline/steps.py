@@ -1,0 +1,161 @@
+"""Runs the Keras side of a plan: candidate after candidate, each found again in the store by what made it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgepack import gate, plan
+from edgepack.numerics import clustering
+from edgepack.pipeline.sources import Datasets, Source, model_sha256, open_dataset
+from edgepack.pipeline.workspace import Workspace
+from edgepack.recipe import Recipe
+from edgepack.records import Candidate, Claim, Json, LedgerEntry
+from edgepack.stages import Distill, Finetune, StageResult
+
+CANDIDATE = "candidate.h5"
+
+
+@dataclass(kw_only=True)
+class Worked:
+    """Where the Keras side ended.
+
+    Attributes:
+      candidate: the last file.
+      claims: what the exported file must show.
+      ledger: what each step did to each layer, as found in its file.
+    """
+
+    candidate: Candidate
+    claims: tuple[Claim, ...] = ()
+    ledger: list[LedgerEntry] = field(default_factory=list)
+
+
+def run_steps(
+    resolved: plan.Plan,
+    recipe: Recipe,
+    source: Source,
+    first: Candidate,
+    datasets: Datasets,
+    workspace: Workspace,
+    *,
+    trust_code: bool,
+) -> Worked:
+    """Runs every step of the plan, and of the plan for the student once there is one."""
+    worked = Worked(candidate=first)
+    worked.ledger.append(_totals_entry("float model", totals(first.path, recipe)))
+    found: dict[int, dict[str, dict[str, Json]]] = {}
+    claims: list[Claim] = []
+    current: plan.Plan | None = resolved
+    while current is not None:
+        for step in current.steps:
+            result, record = _run(step, recipe, source, first, worked, datasets, workspace, trust_code=trust_code)
+            found.setdefault(step.number, {}).update({name: dict(values) for name, values in result.layers.items()})
+            worked.ledger += [*_ledger(step, current, result), _totals_entry(step.title, record["totals"])]
+        worked.ledger += current.notes
+        claims += current.claims
+        current = _for_student(current, worked.candidate, recipe)
+    worked.claims = plan.settle(claims, found)
+    return worked
+
+
+def _for_student(done: plan.Plan, student: Candidate, recipe: Recipe) -> plan.Plan | None:
+    if not done.later:
+        return None
+    return plan.resume(done, gate.layer_facts(gate.read(student.path, custom=recipe.model.custom)))
+
+
+def _run(
+    step: plan.Step,
+    recipe: Recipe,
+    source: Source,
+    teacher: Candidate,
+    worked: Worked,
+    datasets: Datasets,
+    workspace: Workspace,
+    *,
+    trust_code: bool,
+) -> tuple[StageResult, dict[str, Any]]:
+    settings = recipe.resolved_stage(step.settings)
+    training = datasets.training if step.trains else None
+    if isinstance(settings, Finetune) and settings.data is not None:
+        training = open_dataset(
+            recipe, f"{step.title} data", settings.data, source.inputs, workspace, trust_code=trust_code
+        )
+    before = worked.candidate
+
+    def make(directory: Path) -> Json:
+        result = settings.apply(
+            workspace.backend, before.path, directory / CANDIDATE, step, training, recipe.seed, teacher=teacher.path
+        )
+        return {"result": _stored(result), "totals": totals(directory / CANDIDATE, recipe)}
+
+    parts: dict[str, Json] = {
+        "source": before.sha256,
+        "teacher": teacher.sha256,
+        "step": step.to_json(),
+        "student": _student_digest(settings),
+        "training": training.sha256 if training else None,
+        "seed": recipe.seed,
+    }
+    entry = workspace.produce(step.title, parts, make, tensorflow=True)
+    worked.candidate = Candidate.at(entry.files[CANDIDATE])
+    return _restored(entry.record["result"]), entry.record
+
+
+def _student_digest(settings: object) -> str | None:
+    if isinstance(settings, Distill) and settings.student is not None:
+        return model_sha256(Path(settings.student))
+    return None
+
+
+def totals(path: Path, recipe: Recipe) -> dict[str, Json]:
+    """Parameters, zeros and distinct values per channel of a candidate, as its file holds them."""
+    facts = gate.layer_facts(gate.read(path, custom=recipe.model.custom))
+    arrays = [(kernel.array, kernel.channel_axes) for layer in facts for kernel in layer.kernels]
+    weights = sum(array.size for array, _ in arrays)
+    zeros = sum(int((array == 0).sum()) for array, _ in arrays)
+    return {
+        "parameters": sum(layer.parameters for layer in facts),
+        "weights": weights,
+        "sparsity": zeros / weights if weights else None,
+        "distinct_per_channel": max((clustering.distinct(array, axes) for array, axes in arrays), default=0),
+        "file_bytes": path.stat().st_size,
+    }
+
+
+def _ledger(step: plan.Step, current: plan.Plan, result: StageResult) -> Iterator[LedgerEntry]:
+    noted = {(note.layer, note.action) for note in result.notes}
+    for layer, values in result.layers.items():
+        yield LedgerEntry(stage=step.title, layer=layer, action="acted", found=dict(values))
+    for row in current.rows:
+        cell = row.cells.get(step.number)
+        if step.deferred or cell is None or cell.action not in ("left alone", "deferred", "lost"):
+            continue
+        if (row.layer, cell.action) not in noted:
+            yield LedgerEntry(stage=step.title, layer=row.layer, action=cell.action, reason=cell.reason)
+    yield from result.notes
+    if result.history:
+        yield LedgerEntry(
+            stage=step.title, layer="", action="trained", reason="", found={"epochs": [dict(e) for e in result.history]}
+        )
+
+
+def _totals_entry(stage: str, found: dict[str, Json]) -> LedgerEntry:
+    return LedgerEntry(stage=stage, layer="", action="model", found=found)
+
+
+def _stored(result: StageResult) -> Json:
+    return {
+        "layers": {name: dict(values) for name, values in result.layers.items()},
+        "notes": [asdict(note) for note in result.notes],
+        "history": [dict(epoch) for epoch in result.history],
+    }
+
+
+def _restored(stored: dict[str, Any]) -> StageResult:
+    notes: Sequence[LedgerEntry] = [LedgerEntry(**note) for note in stored["notes"]]
+    return StageResult(layers=stored["layers"], notes=tuple(notes), history=tuple(stored["history"]))
+

@@ -1,0 +1,67 @@
+"""Whether a model may ship: budgets and invariants against what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from edgepack.pipeline.result import MetricResult, Weighed
+from edgepack.recipe import Budget
+from edgepack.records import Invariant
+
+
+def reasons_against(
+    budget: Budget,
+    *,
+    metric: MetricResult,
+    weighed: Weighed,
+    baseline: Weighed,
+    invariants: Sequence[Invariant],
+    latency_is_of_device: bool,
+) -> list[str]:
+    """Every reason why the package must not ship; empty when it may.
+
+    Args:
+      budget: the recipe's limits merged with the device's, the tighter of both.
+      latency_is_of_device: whether the measured latency is the device's own; another machine's is never judged.
+    """
+    found = [*_accuracy(budget, metric), *_sizes(budget, weighed, baseline)]
+    if budget.max_latency_ms is not None and latency_is_of_device:
+        found += _latency(budget.max_latency_ms, weighed)
+    found += [_broken(item) for item in invariants if not item.holds]
+    return found
+
+
+def _accuracy(budget: Budget, metric: MetricResult) -> Iterator[str]:
+    if metric.drop > budget.max_drop + 1e-12:
+        low, high = metric.interval
+        yield (
+            f"accuracy: {metric.name} went from {metric.float:.4f} to {metric.tflite:.4f}, a drop of {metric.drop:.4f} "
+            f"(95 % interval {low:.4f} … {high:.4f} on {metric.samples} samples), more than [budget] max_drop = "
+            f"{budget.max_drop:g}; compress less, fine-tune, or allow more"
+        )
+
+
+def _sizes(budget: Budget, weighed: Weighed, baseline: Weighed) -> Iterator[str]:
+    for name in ("file_bytes", "delivered_bytes", "flash_bytes"):
+        limit, found = getattr(budget, f"max_{name}"), getattr(weighed.sizes, name)
+        if limit is not None and found > limit:
+            yield f"size: {name} is {found:,} B, more than max_{name} = {limit:,} B by {found - limit:,} B"
+    if budget.min_compression is not None:
+        ratio = baseline.sizes.file_bytes / weighed.sizes.file_bytes
+        if ratio < budget.min_compression:
+            yield (
+                f"size: the file is {ratio:.2f} times smaller than the float .tflite, less than [budget] "
+                f"min_compression = {budget.min_compression:g}"
+            )
+
+
+def _latency(limit_ms: float, weighed: Weighed) -> Iterator[str]:
+    if weighed.latency_ms is None:
+        yield f"latency: not measured, so [budget] max_latency_ms = {limit_ms:g} cannot be shown to hold"
+    elif float(str(weighed.latency_ms["p50"])) > limit_ms:
+        yield f"latency: p50 is {weighed.latency_ms['p50']:.3f} ms, more than [budget] max_latency_ms = {limit_ms:g}"
+
+
+def _broken(item: Invariant) -> str:
+    where = f"layer {item.layer!r}" if item.layer else "the model"
+    return f"invariant: {where}: {item.kind} should be {item.wanted}, the .tflite has {item.found}"

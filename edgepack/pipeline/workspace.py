@@ -1,0 +1,99 @@
+"""One build's surroundings: the store, the TensorFlow child, the clock, the person watching."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from edgepack.backend import Backend, Progress
+from edgepack.pipeline.environment import build_key
+from edgepack.pipeline.reporter import Reporter
+from edgepack.records import Json
+from edgepack.store import Entry, Store, key
+
+Maker = Callable[[Path], Json]
+"""Writes its files into the given empty directory and returns the record to keep beside them."""
+
+
+class Workspace:
+    """Makes each step once, and finds it again.
+
+    Args:
+      store: where results are kept.
+      reporter: told of every step.
+      trust_code, custom, import_paths: handed to the TensorFlow child.
+      memory_bytes: its address-space limit.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        reporter: Reporter,
+        *,
+        trust_code: bool = False,
+        custom: Sequence[str] = (),
+        import_paths: Sequence[Path] = (),
+        memory_bytes: int | None = None,
+    ) -> None:
+        self.store = store
+        self.reporter = reporter
+        self.seconds: dict[str, float] = {}
+        self.directory = Path(tempfile.mkdtemp(prefix="build-", dir=store.scratch))
+        self._own_seconds: list[float] = []
+        self.backend = Backend(
+            log=self.directory / "tensorflow.log",
+            memory_bytes=memory_bytes,
+            trust_code=trust_code,
+            custom=custom,
+            import_paths=import_paths,
+            on_progress=self._progress,
+        )
+
+    def __enter__(self) -> Workspace:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.backend.close()
+        if error is not None and (self.directory / "tensorflow.log").exists():
+            self.store.keep_log(self.directory / "tensorflow.log")
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def produce(self, name: str, parts: dict[str, Json], make: Maker, *, tensorflow: bool = False) -> Entry:
+        """The entry for these parts: from the store, or made now under a lock that concurrent builds share.
+
+        Args:
+          name: the step as the user sees it.
+          parts: everything that decides the result, besides versions and processor.
+          make: called when the store has no sound entry.
+          tensorflow: the step needs the child; it is started before the lock is taken, so that its import overlaps.
+        """
+        began = time.monotonic()
+        digest = key(step=name, parts=parts, environment=build_key())
+        self.reporter.begin(name)
+        entry = self.store.get(digest)
+        cached = entry is not None
+        if entry is None:
+            if tensorflow:
+                self.backend.start()
+            with self.store.lock(digest):
+                entry = self.store.get(digest) or self._make(digest, make)
+        seconds = time.monotonic() - began
+        self.seconds[name] = self.seconds.get(name, 0.0) + round(seconds, 3)
+        self.reporter.end(name, cached=cached, seconds=seconds)
+        return entry
+
+    def _make(self, digest: str, make: Maker) -> Entry:
+        directory = Path(tempfile.mkdtemp(prefix="step-", dir=self.store.scratch))
+        try:
+            record = make(directory)
+            files = {path.name: path for path in sorted(directory.iterdir()) if path.is_file()}
+            return self.store.put(digest, files, record)
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
+
+    def _progress(self, progress: Progress) -> None:
+        self.reporter.progress(progress.text, progress.fraction)

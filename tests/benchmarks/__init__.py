@@ -1,0 +1,1 @@
+"""Benchmarks behind the README's figures; `make bench` runs them."""
