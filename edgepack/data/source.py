@@ -89,8 +89,10 @@ class DataSource(BaseModel):
     def resolved(self, base: Path) -> DataSource:
         """The same source with its paths made absolute, relative to `base` (the recipe's folder)."""
         labels = self.labels
-        if isinstance(labels, str) and self.kind in ("npy", "idx"):
-            labels = str(base / labels)
+        if self.kind in ("npy", "idx") and labels is not None:
+            by_output = labels if isinstance(labels, dict) else {"": labels}
+            files = {output: str(base / file) for output, file in by_output.items()}
+            labels = files if isinstance(labels, dict) else files[""]
         return self.model_copy(
             update={
                 "path": None if self.path is None else str(base / self.path),
