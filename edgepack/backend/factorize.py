@@ -12,7 +12,7 @@ from edgepack.gate.graph import Graph, Layer
 from edgepack.records import Json
 
 Report = Callable[[str, float | None], None]
-SPLITTING = 0.3
+SPLITTING = 0.1
 """Share of the progress that the factorization takes where training follows."""
 
 
@@ -55,7 +55,7 @@ def factorize(
         from edgepack.backend import training as loop
 
         held = {name: promise for name, promise in keep.items() if name in new.layers}
-        history = loop.fit(model, training, held, seed, report, notes=notes)
+        history = loop.fit(model, training, held, seed, _rest_of(report), notes=notes)
     rebuild.save(model, Path(target))
     return {"layers": found, "notes": notes, "history": history}
 
@@ -85,6 +85,13 @@ def factorized(
             "factors": [part.name for part in split.layers],
         }
     return surgery.replace(graph, chains), found, notes
+
+
+def _rest_of(report: Report) -> Report:
+    """Reports of the training, which follows the splitting."""
+    return lambda text, fraction: report(
+        text, None if fraction is None else SPLITTING + (1 - SPLITTING) * fraction
+    )
 
 
 def _layer(graph: Graph, name: str) -> Layer:

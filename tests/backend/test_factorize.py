@@ -278,3 +278,61 @@ def test_three_factors_of_a_real_layer(shared_models: Path, tmp_path: Path) -> N
         "Conv2D"
     ] * 3
     assert answer["layers"][facts.name]["relative_error"] ** 2 <= 0.2 + 1e-6
+
+
+def test_training_afterwards_learns_and_keeps_the_promises_of_other_layers(tmp_path: Path) -> None:
+    from edgepack.backend import rebuild
+    from edgepack.data import Affine, Dataset
+    from edgepack.stages.training import Training
+
+    features = random((256, 8), 0)
+    classes = (features[:, 0] * features[:, 1] > 0).astype(np.int64)
+    np.save(tmp_path / "x.npy", features)
+    np.save(tmp_path / "y.npy", classes)
+    data = Dataset(
+        inputs={"x": tmp_path / "x.npy"},
+        labels={"": tmp_path / "y.npy"},
+        preprocess={"x": Affine(scale=1.0, offset=0.0)},
+        count=256,
+        sha256="0" * 64,
+    )
+    sparse = random((8, 32), 1)
+    sparse[np.abs(sparse) < 0.7] = 0.0
+    graph = one_layer(
+        Layer(name="a", kind="Dense", config=dense(32, "relu"), weights=(sparse, random((32,), 2))), (8,)
+    )
+    deeper = Layer(
+        name="b", kind="Dense", config=dense(16, "relu"), weights=(random((32, 16), 3), random((16,), 4))
+    )
+    end = Layer(
+        name="c", kind="Dense", config=dense(2, "softmax"), weights=(random((16, 2), 5), random((2,), 6))
+    )
+    graph = Graph(
+        name="three",
+        generation="keras2",
+        layers={**graph.layers, "b": deeper, "c": end},
+        calls=(*graph.calls, *(Call(layer=n, args=(Ref(at),), kwargs={}) for at, n in ((1, "b"), (2, "c")))),
+        inputs=graph.inputs,
+        outputs=(("c", Ref(3)),),
+    )
+    rebuild.save(rebuild.build(graph), tmp_path / "source.h5")
+    promise = {"zeros": True, "clusters": None}
+    answer = operation.factorize(
+        source=str(tmp_path / "source.h5"),
+        target=str(tmp_path / "target.h5"),
+        layers={"b": {"form": "dense", "rank": 4}, "c": {"form": "dense", "rank": 1}},
+        keep={"a": promise, "b": promise},
+        training=Training(epochs=4, learning_rate=1e-2).request(data),
+        seed=0,
+        report=quiet,
+    )
+    written = gate.read(tmp_path / "target.h5")
+    trained = written.layers["a"].weights[0]
+    assert np.array_equal(trained == 0, sparse == 0) and not np.array_equal(trained, sparse)
+    assert written.layers["b_reduce"].weights[0].shape == (32, 4)
+    assert [row["epoch"] for row in answer["history"]] == [1, 2, 3, 4]
+    assert answer["history"][-1]["loss"] < answer["history"][0]["loss"]
+
+
+def dense(units: int, activation: str) -> dict[str, Any]:
+    return {"units": units, "activation": activation, "use_bias": True}

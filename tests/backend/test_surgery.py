@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import doctest
+from types import ModuleType
+
 import pytest
 
 from edgepack import errors
-from edgepack.backend import surgery
+from edgepack.backend import factors, surgery
 from edgepack.gate.graph import Call, Graph, Layer, Ref
 
 
@@ -90,3 +93,9 @@ def test_a_chain_may_take_the_name_of_its_layer() -> None:
 def test_names_that_do_not_fit_are_refused(chains: dict[str, list[str]], message: str) -> None:
     with pytest.raises(errors.ModelError, match=message):
         surgery.replace(siamese(), {name: [layer(part) for part in parts] for name, parts in chains.items()})
+
+
+@pytest.mark.parametrize("module", [surgery, factors])
+def test_examples(module: ModuleType) -> None:
+    result = doctest.testmod(module)
+    assert result.attempted > 0 and result.failed == 0
