@@ -58,8 +58,8 @@ def write(members: Mapping[str, bytes]) -> bytes:
 def read(data: bytes, source: str) -> dict[str, bytes]:
     """The members of an archive that is byte for byte what `write` makes of them.
 
-    Walking the local headers in order, then comparing with the canonical form, leaves no room for what two zip
-    readers could understand differently: a second directory, holes, trailing bytes, other names.
+    Walking the local headers in order, then comparing with the canonical form, leaves no room for what two
+    zip readers could understand differently: a second directory, holes, trailing bytes, other names.
 
     Raises:
       PackageError: says what is wrong.

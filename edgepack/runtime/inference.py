@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgepack import errors
-from edgepack.runtime import affine
+from edgepack.runtime import quantization
 from edgepack.runtime.interpreter import Loaded, Port
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -26,7 +26,7 @@ def stored(values: npt.NDArray[Any], port: Port, name: str) -> npt.NDArray[Any]:
             raise errors.DataError(
                 f"input {name!r} has NaN or infinite values; a quantized input cannot take them"
             )
-        return affine.quantize(values, scale=port.scale, zero_point=port.zero_point, dtype=port.dtype)
+        return quantization.quantize(values, scale=port.scale, zero_point=port.zero_point, dtype=port.dtype)
     if np.issubdtype(np.dtype(port.dtype), np.floating):
         return values.astype(port.dtype)
     cast = values.astype(port.dtype)

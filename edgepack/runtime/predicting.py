@@ -10,7 +10,7 @@ import numpy as np
 
 from edgepack import errors
 from edgepack.data.dataset import Dataset
-from edgepack.runtime import affine
+from edgepack.runtime import quantization
 from edgepack.runtime.arrays import save_npz
 from edgepack.runtime.inference import Arrays, invoke_all, stored
 from edgepack.runtime.interpreter import Loaded, Port, load
@@ -61,7 +61,7 @@ def _readable(loaded: Loaded, outputs: Arrays, *, raw: bool) -> Arrays:
     for port in loaded.outputs:
         found = outputs[port.name]
         if port.is_quantized:
-            arrays[port.name] = affine.dequantize(found, scale=port.scale, zero_point=port.zero_point)
+            arrays[port.name] = quantization.dequantize(found, scale=port.scale, zero_point=port.zero_point)
         else:
             arrays[port.name] = found.astype(np.float32)
         if raw:

@@ -53,8 +53,8 @@ def predict(
 ) -> Prediction:
     """Runs a .tflite over a dataset and writes its float32 outputs, sample by sample in the data's order.
 
-    Inputs are bound by name (`interpreter.bind`) and quantized by the model's own parameters, rounding ties
-    away from zero and clipping (`affine.quantize`); ids are cast exactly. Variable tensors (the state of
+    Inputs are bound by name (`interpreter.bind`) and quantized by the model's own parameters, ties rounded
+    away from zero, clipped (`quantization.quantize`); ids are cast exactly. Variable tensors (the state of
     fused RNNs) are reset before every sample.
 
     Args:
