@@ -11,11 +11,17 @@ import click
 
 @click.command("bench")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--against", type=click.Path(path_type=Path), help="Interleave with this one and report the ratio.")
-@click.option("--runtime", type=click.Choice(["litert", "tflite-runtime"]), default="litert", show_default=True)
+@click.option(
+    "--against", type=click.Path(path_type=Path), help="Interleave with this one and report the ratio."
+)
+@click.option(
+    "--runtime", type=click.Choice(["litert", "tflite-runtime"]), default="litert", show_default=True
+)
 @click.option("--kernels", type=click.Choice(["default", "reference"]), default="default", show_default=True)
 @click.option("--threads", type=click.IntRange(1, 256), default=1, show_default=True)
-@click.option("--seconds", type=click.FloatRange(0.1, 600), default=3.0, show_default=True, help="Time to spend.")
+@click.option(
+    "--seconds", type=click.FloatRange(0.1, 600), default=3.0, show_default=True, help="Time to spend."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON (edgepack.bench/1).")
 def command(
     file: Path,
@@ -31,7 +37,12 @@ def command(
     from edgepack.cli import bench_text
     from edgepack.cli.opening import opened
 
-    settings: dict[str, Any] = {"runtime": runtime, "kernels": kernels, "threads": threads, "seconds": seconds}
+    settings: dict[str, Any] = {
+        "runtime": runtime,
+        "kernels": kernels,
+        "threads": threads,
+        "seconds": seconds,
+    }
     with opened(file) as model:
         if against is None:
             measured = benchmark.measure(model, **settings)
@@ -40,5 +51,7 @@ def command(
             with opened(against) as other:
                 compared = benchmark.compare(model, other, **settings)
                 answer, text = compared.to_json(), bench_text.comparison(compared)
-    click.echo(json.dumps({"schema": "edgepack.bench/1", "file": str(file), **answer}, indent=1) if as_json else text)
+    click.echo(
+        json.dumps({"schema": "edgepack.bench/1", "file": str(file), **answer}, indent=1) if as_json else text
+    )
     return 0

@@ -13,15 +13,27 @@ import click
 
 @click.command("build")
 @click.argument("recipe", type=click.Path(path_type=Path))
-@click.option("--device", "devices", multiple=True, metavar="NAME", help="Build for this device profile; repeatable.")
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("dist"), show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object (edgepack.build/1).")
+@click.option(
+    "--device", "devices", multiple=True, metavar="NAME", help="Build for this device profile; repeatable."
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("dist"), show_default=True
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the result as one JSON object (edgepack.build/1)."
+)
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
-@click.option("--keep-failed", is_flag=True, help="Write the package even when a budget or invariant is missed.")
+@click.option(
+    "--keep-failed", is_flag=True, help="Write the package even when a budget or invariant is missed."
+)
 @click.option("--no-bench", is_flag=True, help="Do not measure latency on this machine.")
-@click.option("--trust-code", is_flag=True, help="Allow the recipe to import its own Python (layers, data, metric).")
+@click.option(
+    "--trust-code", is_flag=True, help="Allow the recipe to import its own Python (layers, data, metric)."
+)
 @click.option("--trust-input", is_flag=True, help="Allow a SavedModel, which runs code by nature.")
-@click.option("--memory", "memory_gb", type=float, metavar="GB", help="Memory limit of the TensorFlow process.")
+@click.option(
+    "--memory", "memory_gb", type=float, metavar="GB", help="Memory limit of the TensorFlow process."
+)
 def command(
     recipe: Path,
     devices: tuple[str, ...],
@@ -39,7 +51,7 @@ def command(
     from edgepack.cli.screen import Screen
     from edgepack.cli.summary import print_summary
     from edgepack.errors import EdgepackError
-    from edgepack.pipeline import Options, build
+    from edgepack.pipeline.build import Options, build
     from edgepack.pipeline.output import write_result
     from edgepack.pipeline.result import failure
     from edgepack.recipe import load

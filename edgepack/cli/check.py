@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from edgepack.pipeline.preflight import Preflight
 
 
 @click.command("check")
 @click.argument("recipe", type=click.Path(path_type=Path))
-@click.option("--device", "devices", multiple=True, metavar="NAME", help="Check against this device profile; repeatable.")
+@click.option(
+    "--device",
+    "devices",
+    multiple=True,
+    metavar="NAME",
+    help="Check against this device profile; repeatable.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON (edgepack.check/1).")
 def command(recipe: Path, devices: tuple[str, ...], as_json: bool) -> int:
     """Validate RECIPE, its model and its data, and show which stage does what to which layer."""
@@ -18,8 +28,40 @@ def command(recipe: Path, devices: tuple[str, ...], as_json: bool) -> int:
     from edgepack.recipe import load
 
     found = preflight(load(recipe), devices)
-    if as_json:
-        click.echo(json.dumps(found.to_json(), indent=1))
-    else:
-        click.echo(found.text())
+    click.echo(json.dumps(found.to_json(), indent=1) if as_json else text(found))
     return 0
+
+
+def text(found: Preflight) -> str:
+    """The plan for a terminal, one block a layer; plain text, because a table library would take longer than the check."""
+    recipe = found.recipe
+    lines = [f"{recipe.path}: {recipe.name} {recipe.version}"]
+    lines += [f"  input {spec.name}: {spec.dtype} {list(spec.shape)}" for spec in found.inputs]
+    counts = [
+        f"{name} {'unknown' if count is None else f'{count:,}'}" for name, count in found.samples.items()
+    ]
+    lines += ["  samples: " + ", ".join(counts)] if counts else []
+    for name, budget in found.budgets.items():
+        shown = ", ".join(f"{key} = {value}" for key, value in budget.items())
+        lines.append(f"  budget{f' on {name}' if name else ''}: {shown}")
+    lines += [f"  note: {finding}" for finding in found.findings]
+    return "\n".join(lines + _plan(found))
+
+
+def _plan(found: Preflight) -> list[str]:
+    from edgepack import plan
+
+    if found.plan is None or not found.plan.stages:
+        return [f"  no stages: quantize to {found.recipe.quantize.scheme} only"]
+    heads = plan.columns(found.plan)
+    lines = ["", f"plan ({found.plan.order} order), then quantize to {found.recipe.quantize.scheme}:"]
+    for row in found.plan.rows:
+        shape = "×".join(map(str, row.shape)) or "–"
+        indent = "    " if row.origin else "  "
+        lines.append(f"{indent}{row.layer}  {row.kind}  {shape}  {row.parameters:,} parameters")
+        lines += [
+            f"{indent}    {head}: {cell}"
+            for head, cell in zip(heads, plan.cells(found.plan, row), strict=True)
+            if cell
+        ]
+    return lines

@@ -20,12 +20,21 @@ def command(as_json: bool) -> int:
     store = Store()
     problems = list(_problems(found))
     if as_json:
-        answer = {"schema": "edgepack.doctor/1", "versions": found, "processor": processor(), "store": str(store.root)}
+        answer = {
+            "schema": "edgepack.doctor/1",
+            "versions": found,
+            "processor": processor(),
+            "store": str(store.root),
+        }
         click.echo(json.dumps({**answer, "problems": [text for _, text in problems]}, indent=1))
     else:
-        click.echo(f"edgepack {found['edgepack']} · Python {found['python']} · {platform.platform()} · {processor()}")
+        click.echo(
+            f"edgepack {found['edgepack']} · Python {found['python']} · {platform.platform()} · {processor()}"
+        )
         for package in PACKAGES:
-            click.echo(f"  {'✓' if package in found else '✗'} {package} {found.get(package, 'not installed')}")
+            click.echo(
+                f"  {'✓' if package in found else '✗'} {package} {found.get(package, 'not installed')}"
+            )
         click.echo(f"  store: {store.root}")
         for _, text in problems:
             click.echo(f"  ! {text}")
@@ -34,14 +43,22 @@ def command(as_json: bool) -> int:
 
 def _problems(found: dict[str, str]) -> list[tuple[bool, str]]:
     problems = []
-    build = [name for name in ("tensorflow", "tf-keras", "tensorflow-model-optimization") if name not in found]
+    build = [
+        name for name in ("tensorflow", "tf-keras", "tensorflow-model-optimization") if name not in found
+    ]
     if build:
-        problems.append((True, f"{', '.join(build)} missing: 'build' cannot run; pip install \"edgepack[build]\""))
+        problems.append(
+            (True, f"{', '.join(build)} missing: 'build' cannot run; pip install \"edgepack[build]\"")
+        )
     if "tensorflow" in found and not found["tensorflow"].startswith("2.19."):
         problems.append((False, f"tensorflow {found['tensorflow']}: edgepack is tested with 2.19"))
     if "tensorflow" in found and "tf-keras" in found and found["tensorflow"][:4] != found["tf-keras"][:4]:
         problems.append((True, f"tf-keras {found['tf-keras']} does not fit tensorflow {found['tensorflow']}"))
     if "tflite-runtime" not in found:
-        why = "it has no wheels for Python 3.12 and later" if sys.version_info >= (3, 12) else 'pip install "edgepack[tflite-runtime]"'
+        why = (
+            "it has no wheels for Python 3.12 and later"
+            if sys.version_info >= (3, 12)
+            else 'pip install "edgepack[tflite-runtime]"'
+        )
         problems.append((False, f"tflite-runtime missing ({why}); LiteRT, the default, is used"))
     return problems

@@ -90,7 +90,10 @@ def _weights(before: Weighed, after: Weighed) -> Iterable[tuple[str, str, str, s
     for name in ("file_bytes", "delivered_bytes", "flash_bytes"):
         old, new = getattr(before.sizes, name), getattr(after.sizes, name)
         yield name, kilobytes(old), kilobytes(new), f"÷ {old / new:.2f}"
-    for name, old, new in (("macs", before.macs, after.macs), ("parameters", before.parameters, after.parameters)):
+    for name, old, new in (
+        ("macs", before.macs, after.macs),
+        ("parameters", before.parameters, after.parameters),
+    ):
         yield name, f"{old:,}", f"{new:,}", f"÷ {old / new:.2f}" if new else "–"
     if before.latency_ms and after.latency_ms:
         for point in ("p50", "p90"):
@@ -116,4 +119,7 @@ def _verdict(console: Console, result: BuildResult, package: PackageResult) -> N
         console.print(f"→ {package.package}", style="bold", markup=False)
     word = "[bold green]passed[/bold green]" if package.passed else "[bold red]failed[/bold red]"
     seconds = sum(result.seconds.values())
-    console.print(f"{word} in {seconds:.1f} s" + ("" if package.passed else "; no package made" if not package.package else ""))
+    console.print(
+        f"{word} in {seconds:.1f} s"
+        + ("" if package.passed else "; no package made" if not package.package else "")
+    )

@@ -5,9 +5,3 @@
 Each arrow is a file in the store, found again by a key of everything that made it; a rebuild with nothing changed
 walks the same way without starting TensorFlow.
 """
-
-from edgepack.pipeline.build import Options, build
-from edgepack.pipeline.reporter import Reporter, Silent
-from edgepack.pipeline.result import BuildResult
-
-__all__ = ["BuildResult", "Options", "Reporter", "Silent", "build"]

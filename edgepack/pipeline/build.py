@@ -110,9 +110,7 @@ def _compressed(
     metric: Metric,
 ) -> _Run:
     original = import_candidate(source, workspace, trust_input=options.trust_input)
-    worked = run_steps(
-        resolved, recipe, source, original, datasets, workspace, trust_code=options.trust_code
-    )
+    worked = run_steps(resolved, recipe, source, original, datasets, workspace, trust_code=options.trust_code)
     return _Run(
         recipe=recipe,
         options=options,
@@ -144,7 +142,9 @@ def _quantized(run: _Run, target: Device | None) -> Quantized:
         found = _metric(run, evaluate.tflite_answers(artifact, run.datasets.evaluation, run.workspace))
         if found.drop <= budget.max_drop:
             return None
-        return f"{found.name} fell from {found.float:.4f} to {found.tflite:.4f}, more than {budget.max_drop:g}"
+        return (
+            f"{found.name} fell from {found.float:.4f} to {found.tflite:.4f}, more than {budget.max_drop:g}"
+        )
 
     accept = Accept(
         judge=judge,
@@ -169,7 +169,9 @@ def _quantized(run: _Run, target: Device | None) -> Quantized:
 
 def _metric(run: _Run, answers: Path) -> MetricResult:
     original = evaluate.float_answers(run.original, run.datasets.evaluation, run.workspace)
-    return evaluate.compared(run.recipe, run.metric, run.datasets.evaluation, original, answers, run.workspace)
+    return evaluate.compared(
+        run.recipe, run.metric, run.datasets.evaluation, original, answers, run.workspace
+    )
 
 
 def _judged(run: _Run, target: Device | None, made: Quantized, metric: MetricResult) -> PackageResult:

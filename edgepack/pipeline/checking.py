@@ -24,7 +24,9 @@ def checked(
     def make(directory: Path) -> Json:
         model = tflite.read(made.artifact.path)
         facts = (
-            gate.layer_facts(gate.read(worked.candidate.path, custom=recipe.model.custom)) if worked.claims else ()
+            gate.layer_facts(gate.read(worked.candidate.path, custom=recipe.model.custom))
+            if worked.claims
+            else ()
         )
         found = tflite.invariants.check(worked.claims, facts, model) + tflite.invariants.check_model(
             model,

@@ -73,7 +73,12 @@ def tflite_answers(artifact: Artifact, dataset: Dataset, workspace: Workspace) -
 
 
 def compared(
-    recipe: Recipe, metric: Metric, dataset: Dataset, float_path: Path, tflite_path: Path, workspace: Workspace
+    recipe: Recipe,
+    metric: Metric,
+    dataset: Dataset,
+    float_path: Path,
+    tflite_path: Path,
+    workspace: Workspace,
 ) -> MetricResult:
     """The metric of both, their drop with its interval, and how far each output moved."""
 
@@ -133,7 +138,9 @@ def judged_output(recipe: Recipe, dataset: Dataset, names: list[str]) -> str:
     wanted = recipe.metric.output
     if wanted is not None:
         if wanted not in names:
-            raise errors.RecipeError(f"{recipe.path}: [metric] output = {wanted!r}; the model has {', '.join(names)}")
+            raise errors.RecipeError(
+                f"{recipe.path}: [metric] output = {wanted!r}; the model has {', '.join(names)}"
+            )
         return wanted
     labelled = [name for name in names if name in dataset.labels]
     if len(names) == 1:

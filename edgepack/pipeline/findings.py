@@ -51,4 +51,6 @@ def _linted(datasets: Datasets, workspace: Workspace) -> list[Finding]:
 
 
 def _sets(datasets: Datasets) -> list[Dataset]:
-    return [each for each in (datasets.calibration, datasets.evaluation, datasets.training) if each is not None]
+    return [
+        each for each in (datasets.calibration, datasets.evaluation, datasets.training) if each is not None
+    ]

@@ -83,7 +83,11 @@ class PackageResult:
         return not self.reasons
 
     def to_json(self) -> dict[str, Any]:
-        weighed = self.weighed.to_json() if self.weighed else dict.fromkeys(("sizes", "macs", "parameters", "latency_ms"))
+        weighed = (
+            self.weighed.to_json()
+            if self.weighed
+            else dict.fromkeys(("sizes", "macs", "parameters", "latency_ms"))
+        )
         return {
             "device": self.device,
             "status": "passed" if self.passed else "failed",

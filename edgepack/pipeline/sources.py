@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from edgepack import errors, gate
 from edgepack.data import DataSource, Dataset, fingerprint, materialize
 from edgepack.gate import LayerFacts
+from edgepack.pipeline.pins import pinned_sha256
 from edgepack.pipeline.workspace import Workspace
 from edgepack.recipe import Recipe
 from edgepack.records import Candidate, Json, TensorSpec, file_sha256
@@ -54,13 +54,7 @@ def open_source(recipe: Recipe, workspace: Workspace, *, trust_input: bool) -> S
       ModelError: missing, broken, refused, or not the pinned file.
       TrustError: a SavedModel without --trust-input.
     """
-    path = recipe.model_path
-    digest = model_sha256(path)
-    if recipe.model.sha256 is not None and recipe.model.sha256 != digest:
-        raise errors.ModelError(
-            f"{path}: its SHA-256 is {digest}, but [model] sha256 pins {recipe.model.sha256}; "
-            "the file has changed: use the pinned one, or pin this one after you have checked it"
-        )
+    path, digest = recipe.model_path, pinned_sha256(recipe)
     if gate.is_saved_model(path):
         return _open_saved_model(path, digest, recipe, workspace, trust_input=trust_input)
     graph = gate.read(path, custom=recipe.model.custom)
@@ -113,23 +107,15 @@ def _open_saved_model(
     )
 
 
-def model_sha256(path: Path) -> str:
-    """SHA-256 of a model file, or of names and contents of all files of a SavedModel directory."""
-    if not path.exists():
-        raise errors.ModelError(f"{path}: no such file; [model] path is relative to the recipe")
-    if not path.is_dir():
-        return file_sha256(path)
-    digest = hashlib.sha256()
-    for each in sorted(item for item in path.rglob("*") if item.is_file()):
-        digest.update(f"{each.relative_to(path).as_posix()}\0{file_sha256(each)}\n".encode())
-    return digest.hexdigest()
-
-
 def open_data(recipe: Recipe, source: Source, workspace: Workspace, *, trust_code: bool) -> Datasets:
     """Lays out every [data.…] table of the recipe for the model's inputs."""
 
     def opened(name: str, table: DataSource | None) -> Dataset | None:
-        return None if table is None else open_dataset(recipe, name, table, source.inputs, workspace, trust_code=trust_code)
+        return (
+            None
+            if table is None
+            else open_dataset(recipe, name, table, source.inputs, workspace, trust_code=trust_code)
+        )
 
     data = recipe.data
     evaluation = opened("evaluation", data.evaluation)
@@ -139,7 +125,9 @@ def open_data(recipe: Recipe, source: Source, workspace: Workspace, *, trust_cod
             "model has not been trained on"
         )
     return Datasets(
-        calibration=opened("calibration", data.calibration), evaluation=evaluation, training=opened("training", data.training)
+        calibration=opened("calibration", data.calibration),
+        evaluation=evaluation,
+        training=opened("training", data.training),
     )
 
 
@@ -158,7 +146,12 @@ def open_dataset(
 
     def make(directory: Path) -> Json:
         dataset = materialize(
-            source, recipe.preprocess, specs, directory, trust_code=trust_code, import_paths=(recipe.directory,)
+            source,
+            recipe.preprocess,
+            specs,
+            directory,
+            trust_code=trust_code,
+            import_paths=(recipe.directory,),
         )
         return {"dataset": dataset.to_json(), "directory": str(directory)}
 
@@ -168,7 +161,9 @@ def open_dataset(
         "place": source.path if source.kind == "npy" else None,  # a .npy is used where it lies
     }
     entry = workspace.produce(f"{name} data", parts, make)
-    return _moved(Dataset.from_json(entry.record["dataset"]), Path(entry.record["directory"]), entry.directory)
+    return _moved(
+        Dataset.from_json(entry.record["dataset"]), Path(entry.record["directory"]), entry.directory
+    )
 
 
 def python_digests(directory: Path) -> dict[str, str]:

@@ -9,7 +9,8 @@ from typing import Any
 
 from edgepack import gate, plan
 from edgepack.numerics import clustering
-from edgepack.pipeline.sources import Datasets, Source, model_sha256, open_dataset
+from edgepack.pipeline.pins import model_sha256
+from edgepack.pipeline.sources import Datasets, Source, open_dataset
 from edgepack.pipeline.workspace import Workspace
 from edgepack.recipe import Recipe
 from edgepack.records import Candidate, Claim, Json, LedgerEntry
@@ -51,8 +52,12 @@ def run_steps(
     current: plan.Plan | None = resolved
     while current is not None:
         for step in current.steps:
-            result, record = _run(step, recipe, source, first, worked, datasets, workspace, trust_code=trust_code)
-            found.setdefault(step.number, {}).update({name: dict(values) for name, values in result.layers.items()})
+            result, record = _run(
+                step, recipe, source, first, worked, datasets, workspace, trust_code=trust_code
+            )
+            found.setdefault(step.number, {}).update(
+                {name: dict(values) for name, values in result.layers.items()}
+            )
             worked.ledger += [*_ledger(step, current, result), _totals_entry(step.title, record["totals"])]
         worked.ledger += current.notes
         claims += current.claims
@@ -88,7 +93,13 @@ def _run(
 
     def make(directory: Path) -> Json:
         result = settings.apply(
-            workspace.backend, before.path, directory / CANDIDATE, step, training, recipe.seed, teacher=teacher.path
+            workspace.backend,
+            before.path,
+            directory / CANDIDATE,
+            step,
+            training,
+            recipe.seed,
+            teacher=teacher.path,
         )
         return {"result": _stored(result), "totals": totals(directory / CANDIDATE, recipe)}
 
@@ -139,7 +150,11 @@ def _ledger(step: plan.Step, current: plan.Plan, result: StageResult) -> Iterato
     yield from result.notes
     if result.history:
         yield LedgerEntry(
-            stage=step.title, layer="", action="trained", reason="", found={"epochs": [dict(e) for e in result.history]}
+            stage=step.title,
+            layer="",
+            action="trained",
+            reason="",
+            found={"epochs": [dict(e) for e in result.history]},
         )
 
 
@@ -158,4 +173,3 @@ def _stored(result: StageResult) -> Json:
 def _restored(stored: dict[str, Any]) -> StageResult:
     notes: Sequence[LedgerEntry] = [LedgerEntry(**note) for note in stored["notes"]]
     return StageResult(layers=stored["layers"], notes=tuple(notes), history=tuple(stored["history"]))
-

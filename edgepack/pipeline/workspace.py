@@ -43,7 +43,8 @@ class Workspace:
         self.reporter = reporter
         self.seconds: dict[str, float] = {}
         self.directory = Path(tempfile.mkdtemp(prefix="build-", dir=store.scratch))
-        self._own_seconds: list[float] = []
+        self._within: list[float] = []
+        """For each running step, outermost first: seconds spent in steps inside it."""
         self.backend = Backend(
             log=self.directory / "tensorflow.log",
             memory_bytes=memory_bytes,
@@ -56,7 +57,9 @@ class Workspace:
     def __enter__(self) -> Workspace:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.backend.close()
         if error is not None and (self.directory / "tensorflow.log").exists():
             self.store.keep_log(self.directory / "tensorflow.log")
@@ -73,7 +76,9 @@ class Workspace:
         """
         began = time.monotonic()
         digest = key(step=name, parts=parts, environment=build_key())
-        self.reporter.begin(name)
+        self._within.append(0.0)
+        if len(self._within) == 1:
+            self.reporter.begin(name)
         entry = self.store.get(digest)
         cached = entry is not None
         if entry is None:
@@ -81,10 +86,17 @@ class Workspace:
                 self.backend.start()
             with self.store.lock(digest):
                 entry = self.store.get(digest) or self._make(digest, make)
-        seconds = time.monotonic() - began
-        self.seconds[name] = self.seconds.get(name, 0.0) + round(seconds, 3)
-        self.reporter.end(name, cached=cached, seconds=seconds)
+        self._account(name, time.monotonic() - began, cached=cached)
         return entry
+
+    def _account(self, name: str, seconds: float, *, cached: bool) -> None:
+        """Books a step's own seconds; a step inside another one is not told separately."""
+        own = seconds - self._within.pop()
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + own, 3)
+        if self._within:
+            self._within[-1] += seconds
+        else:
+            self.reporter.end(name, cached=cached, seconds=seconds)
 
     def _make(self, digest: str, make: Maker) -> Entry:
         directory = Path(tempfile.mkdtemp(prefix="step-", dir=self.store.scratch))

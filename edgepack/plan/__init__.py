@@ -8,6 +8,6 @@ pruning on every layer.
 
 from edgepack.plan.resolve import resolve, resume
 from edgepack.plan.steps import Cell, Plan, Row, Step, settle
-from edgepack.plan.table import as_json, columns
+from edgepack.plan.table import as_json, cells, columns
 
-__all__ = ["Cell", "Plan", "Row", "Step", "as_json", "columns", "resolve", "resume", "settle"]
+__all__ = ["Cell", "Plan", "Row", "Step", "as_json", "cells", "columns", "resolve", "resume", "settle"]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from edgepack.device import Device
+from typing import TYPE_CHECKING
+
 from edgepack.recipe.model import Budget, Recipe
+
+if TYPE_CHECKING:
+    from edgepack.device import Device
 
 
 def limits(recipe: Recipe, device: Device | None) -> Budget:

@@ -37,7 +37,9 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def edgepack(tmp_path: Path, cache: Path) -> Run:
     """Runs the installed command in an empty directory and returns what it said."""
 
-    def run(*arguments: str | Path, timeout_s: float = 300, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        *arguments: str | Path, timeout_s: float = 300, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [str(COMMAND), *map(str, arguments)],
             cwd=tmp_path,

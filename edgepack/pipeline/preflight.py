@@ -1,0 +1,100 @@
+"""`check`: everything that can be known of a build before TensorFlow is started."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edgepack import data, gate, plan
+from edgepack.pipeline.pins import pinned_sha256
+from edgepack.recipe import Recipe, limits
+from edgepack.records import Json, TensorSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preflight:
+    """A recipe that holds together, with its plan.
+
+    Attributes:
+      inputs: of the model; () for a SavedModel, which is not opened.
+      samples: source → number of samples, None where only running code could tell.
+      findings: notes about data and model.
+      budgets: device name ("" for none) → limits that will be judged.
+    """
+
+    recipe: Recipe
+    plan: plan.Plan | None
+    inputs: tuple[TensorSpec, ...]
+    samples: dict[str, int | None]
+    findings: tuple[str, ...]
+    budgets: dict[str, dict[str, Json]]
+
+    def to_json(self) -> dict[str, Json]:
+        return {
+            "schema": "edgepack.check/1",
+            "status": "passed",
+            "recipe": str(self.recipe.path),
+            "inputs": [[spec.name, list(spec.shape), spec.dtype] for spec in self.inputs],
+            "samples": dict(self.samples),
+            "findings": list(self.findings),
+            "budgets": dict(self.budgets),
+            "plan": plan.as_json(self.plan) if self.plan else None,
+        }
+
+
+def preflight(recipe: Recipe, devices: Sequence[str] = ()) -> Preflight:
+    """Reads model and data by their headers and resolves the plan.
+
+    Raises:
+      EdgepackError: what `build` would refuse, as far as it can be known without running anything.
+    """
+    shown = _budgets(recipe, devices)
+    path = recipe.model_path
+    pinned_sha256(recipe)
+    if gate.is_saved_model(path):
+        note = f"{path.name}: a SavedModel is only opened by a build, with --trust-input"
+        return Preflight(recipe=recipe, plan=None, inputs=(), samples={}, findings=(note,), budgets=shown)
+    graph = gate.read(path, custom=recipe.model.custom)
+    samples, findings = _examined(recipe, graph.specs)
+    resolved = plan.resolve(
+        recipe.stages,
+        gate.layer_facts(graph),
+        order=recipe.order,
+        has_training=recipe.data.training is not None,
+        exact=False,
+    )
+    dropped = [f"layer {layer!r} is left out: {reason}" for layer, reason in graph.dropped]
+    return Preflight(
+        recipe=recipe,
+        plan=resolved,
+        inputs=graph.specs,
+        samples=samples,
+        findings=(*findings, *dropped),
+        budgets=shown,
+    )
+
+
+def _budgets(recipe: Recipe, devices: Sequence[str]) -> dict[str, dict[str, Json]]:
+    budgets = {"": recipe.budget}
+    if devices:
+        from edgepack import device  # building the profiles' classes takes longer than reading one
+
+        profiles = [device.load(name, beside=recipe.directory) for name in devices]
+        budgets = {profile.name: limits(recipe, profile) for profile in profiles}
+    return {name: budget.model_dump(mode="json", exclude_none=True) for name, budget in budgets.items()}
+
+
+def _examined(recipe: Recipe, specs: tuple[TensorSpec, ...]) -> tuple[dict[str, int | None], list[str]]:
+    samples: dict[str, int | None] = {}
+    findings = []
+    for name in ("calibration", "evaluation", "training"):
+        table = getattr(recipe.data, name)
+        if table is None:
+            continue
+        source = table.resolved(recipe.directory)
+        found = data.examine(source, recipe.preprocess, specs)
+        if name == "evaluation" and recipe.metric.name != "agreement":
+            data.check_labels(found, source, needed_by=f"[metric] {recipe.metric.name!r}")
+        samples[name] = found.count
+        findings += [f"{name}: {finding.text}" for finding in found.findings]
+    return samples, findings
