@@ -115,10 +115,11 @@ def _is_random_state(name: str) -> bool:
 def _checked(name: str, leaf: Leaf, arrays: Arrays, where: str) -> Arrays:
     expected = weight_names(leaf.class_name, leaf.config)
     if expected is not None and len(arrays) != len(expected):
+        names = ", ".join(weight for weight, _ in expected)
         raise errors.ModelError(
             f"{where}: layer {name!r} ({leaf.class_name}) has {len(arrays)} weights in the file, expected "
-            f"{len(expected)} "
-            f"({', '.join(weight for weight, _ in expected)}); the file is incomplete, save the model again"
+            f"{len(expected)} ({names}); the file is incomplete, or one layer stands in two nested models, which "
+            "a .keras file cannot say: save the model again, as .h5 in that case"
         )
     for array in arrays:
         if array.dtype.kind == "f" and array.size and not np.isfinite(array).all():
