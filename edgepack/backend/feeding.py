@@ -112,8 +112,8 @@ def sample_weights(labels: Mapping[str, np.ndarray], class_weights: str | Mappin
       DataError: the labels are not classes.
 
     Example:
-      >>> sample_weights({"y": np.array([0, 0, 0, 1])}, "balanced").round(2).tolist()
-      [0.67, 0.67, 0.67, 2.0]
+      >>> sample_weights({"y": np.array([0, 0, 0, 1])}, "balanced")
+      array([0.6666667, 0.6666667, 0.6666667, 2.       ], dtype=float32)
     """
     if len(labels) != 1:
         raise errors.DataError(f"class_weights needs labels of one output; there are labels of {len(labels)}")

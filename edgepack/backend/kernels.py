@@ -38,9 +38,19 @@ def described(layer: Any) -> Layer:
     return Layer(
         name=layer.name,
         kind=type(layer).__name__,
-        config=layer.get_config(),
+        config=_plain(layer.get_config()),
         weights=tuple(np.asarray(weight) for weight in layer.get_weights()),
     )
+
+
+def _plain(config: dict[str, Any]) -> dict[str, Any]:
+    """A config whose wrapped layers are written as the gate writes them."""
+    return {
+        key: {"kind": value["class_name"], "config": _plain(value["config"])}
+        if isinstance(value, dict) and "class_name" in value and isinstance(value.get("config"), dict)
+        else value
+        for key, value in config.items()
+    }
 
 
 def kernel_variables(layer: Any) -> tuple[KernelVariable, ...]:

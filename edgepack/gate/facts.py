@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,7 @@ class Kernel:
         """The weights as [channels, weights per channel]; one row where there are no channels.
 
         Example:
+          >>> import numpy as np
           >>> kernel = Kernel(role="kernel", array=np.arange(6).reshape(3, 2), index=0, channel_axes=(1,))
           >>> kernel.by_channel().tolist()
           [[0, 2, 4], [1, 3, 5]]
@@ -102,20 +104,46 @@ _ROLES: dict[str, tuple[tuple[str, int, tuple[int, ...]], ...]] = {
     "LSTM": _RECURRENT,
     "GRU": _RECURRENT,
     "SimpleRNN": _RECURRENT,
-    "MultiHeadAttention": (
-        ("query", 0, (1, 2)),
-        ("key", 2, (1, 2)),
-        ("value", 4, (1, 2)),
-        ("output", 6, (2,)),
-    ),
 }
+_ATTENTION = (("query", (1, 2)), ("key", (1, 2)), ("value", (1, 2)), ("output", (2,)))
 
 
 def kernels(layer: Layer) -> tuple[Kernel, ...]:
     """The weight arrays of a layer that stages can act on; () for kinds that have none."""
-    roles = _ROLES.get(layer.kind, ())
     return tuple(
         Kernel(role=role, array=layer.weights[index], index=index, channel_axes=axes)
-        for role, index, axes in roles
+        for role, index, axes in _roles(layer.kind, layer.config, len(layer.weights))
         if index < len(layer.weights)
     )
+
+
+def _roles(kind: str, config: Mapping[str, Any], count: int) -> tuple[tuple[str, int, tuple[int, ...]], ...]:
+    """Role, index and channel axes of each kernel of a layer with `count` weights."""
+    if kind == "MultiHeadAttention":
+        step = 2 if config.get("use_bias", True) else 1
+        return tuple((role, number * step, axes) for number, (role, axes) in enumerate(_ATTENTION))
+    if kind == "EinsumDense":
+        return (("kernel", 0, _einsum_channels(config["equation"])),)
+    if kind == "TimeDistributed":
+        return _roles(config["layer"]["kind"], config["layer"]["config"], count)
+    if kind == "Bidirectional":
+        half, forward = count // 2, config["layer"]
+        backward = config.get("backward_layer") or forward
+        return tuple(
+            (f"{direction}_{role}", index + start, axes)
+            for direction, inner, start in (("forward", forward, 0), ("backward", backward, half))
+            for role, index, axes in _roles(inner["kind"], inner["config"], half)
+        )
+    return _ROLES.get(kind, ())
+
+
+def _einsum_channels(equation: str) -> tuple[int, ...]:
+    """The kernel's axes that are in the output only.
+
+    Example:
+      >>> _einsum_channels("abc,cde->abde")
+      (1, 2)
+    """
+    operands, _, output = equation.replace(" ", "").partition("->")
+    inputs, _, kernel = operands.partition(",")
+    return tuple(axis for axis, letter in enumerate(kernel) if letter in output and letter not in inputs)

@@ -32,7 +32,7 @@ Clusters = Annotated[int, Field(ge=2, le=256)]
 class ClusterTarget(BaseModel):
     """``[[stage.target]]``: another number of clusters for the layers it selects; the last match wins."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
     layers: Selector
     clusters: Clusters
@@ -103,6 +103,8 @@ class Cluster(StageSettings):
             return f"{weights} weights per {where}: no more than {clusters} values anyway"
         if called_on(self, target):
             return None
+        if kernel.role == "embedding" and not kernel.channel_axes:
+            return f"one grid for the whole table: {clusters} values in all; name the layer to cluster it"
         if kernel.role == "depthwise" and self.per == "layer":
             return "depthwise kernels need their own values per channel; name the layer to cluster it"
         return trivial_share(kernel, target)

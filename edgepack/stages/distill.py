@@ -28,7 +28,7 @@ class Distill(StageSettings):
     student: str | None = None
     """Model file of the student, relative to the recipe; its weights are the start."""
     width: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
-    """Or: the same architecture with this share of the channels and units, freshly initialized."""
+    """Or: the teacher's architecture with this share of its channels and units, the most important ones."""
     alpha: Fraction = 0.9
     temperature: Positive = 4.0
     loss: Literal["kl", "ce"] = "kl"

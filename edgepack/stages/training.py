@@ -21,7 +21,7 @@ Penalty = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 
 
 class TrainingTable(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
 
 class Distillation(TrainingTable):
@@ -56,7 +56,7 @@ class Training(TrainingTable):
       False
     """
 
-    epochs: Annotated[int, Field(ge=0, le=10_000)] = 3
+    epochs: Annotated[int, Field(ge=0, le=10_000)] = 2
     optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
     learning_rate: Positive = 5e-4
     schedule: Literal["cosine", "constant", "exponential"] = "cosine"
