@@ -6,7 +6,7 @@ from edgepack.data.lint import lint
 from edgepack.data.materialize import materialize
 from edgepack.data.preprocess import Geometry, InputPreprocess, Preprocess
 from edgepack.data.source import DataSource
-from edgepack.data.usercode import user_function
+from edgepack.data.usercode import load_metric, user_function
 
 __all__ = [
     "Affine",
@@ -22,6 +22,7 @@ __all__ = [
     "examine",
     "fingerprint",
     "lint",
+    "load_metric",
     "materialize",
     "user_function",
 ]

@@ -64,7 +64,8 @@ def examine(source: DataSource, preprocess: Preprocess, specs: Sequence[TensorSp
         if isinstance(array, PictureFolder):
             from edgepack.data.pictures import picture_rows  # Pillow is only paid for by pictures
 
-            title, shape = array.title, picture_rows(array, geometry, spec).shape
+            pictures = picture_rows(array, geometry, spec, first_row=int(rows[0]))
+            title, shape = array.title, pictures.shape
         else:
             title, shape = array.title, geometry.row_shape(array.shape[1:], array.title)
             stored_dtype(title, array.dtype, spec)

@@ -121,8 +121,9 @@ def sentinel(array: Array) -> tuple[float, float] | None:
         if count < SENTINEL_REPEATS or not rest.size:
             continue
         low, high = float(rest.min()), float(rest.max())
-        # 1 is the least spread that counts: {0, 1, 255} are levels, not a sentinel among constants.
-        spread = max(high - low, float(np.abs(rest).max()), 1e-6)
+        if low == high:
+            continue  # two levels, such as 0 and 255
+        spread = max(high - low, abs(low), abs(high))
         gap = low - extreme if extreme < low else extreme - high
         if gap > SENTINEL_GAP * spread:
             return extreme, count / array.size

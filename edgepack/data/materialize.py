@@ -123,7 +123,7 @@ class _InputWriter:
         if isinstance(array, PictureFolder):
             from edgepack.data.pictures import picture_rows  # Pillow is only paid for by pictures
 
-            pictures = picture_rows(array, self._geometry, self._spec)
+            pictures = picture_rows(array, self._geometry, self._spec, first_row=int(self._rows[0]))
             shape, dtype = self._fit(pictures)
             write_npy(target, (len(self._rows), *shape), dtype, self._fitted(pictures, shape, dtype))
             return target

@@ -12,7 +12,7 @@ from edgepack.data.dataset import Dataset, Finding
 
 HASHED_ROWS: Final = 50_000
 """Rows per set that are compared."""
-HASHED_VALUES: Final = 50_000_000
+HASHED_VALUES: Final = 20_000_000
 CHUNK_VALUES: Final = 1_000_000
 LEAKED_SHARE: Final = 0.01
 REPEATED_SHARE: Final = 0.5

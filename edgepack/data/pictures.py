@@ -32,6 +32,8 @@ class PictureRows:
     geometry: Geometry
     channels: int | None
     """3, 1, or None for pictures without a channel axis."""
+    sized_by: int
+    """Row whose size all must have where none is declared."""
 
     @property
     def title(self) -> str:
@@ -48,7 +50,7 @@ class PictureRows:
     @property
     def shape(self) -> tuple[int, ...]:
         """Of one row: as resized, else as the first picture is."""
-        height, width = self.geometry.size or _size(self.folder.files[0])
+        height, width = self.geometry.size or _size(self.folder.files[self.sized_by])
         return (height, width) if self.channels is None else (height, width, self.channels)
 
     def read(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
@@ -74,7 +76,9 @@ class PictureRows:
         return array
 
 
-def picture_rows(folder: PictureFolder, geometry: Geometry, spec: TensorSpec) -> PictureRows:
+def picture_rows(
+    folder: PictureFolder, geometry: Geometry, spec: TensorSpec, *, first_row: int
+) -> PictureRows:
     """Pictures with as many channels as the model's input takes.
 
     Raises:
@@ -91,7 +95,7 @@ def picture_rows(folder: PictureFolder, geometry: Geometry, spec: TensorSpec) ->
         raise errors.DataError(f"[preprocess] grayscale = true makes 1 channel; input {spec.name!r} takes 3")
     if len(wanted) == 3 and channels is None:
         channels = 1 if geometry.grayscale else 3
-    return PictureRows(folder=folder, geometry=geometry, channels=channels)
+    return PictureRows(folder=folder, geometry=geometry, channels=channels, sized_by=first_row)
 
 
 def decode(path: Path, title: str, *, gray: bool, may_convert: bool) -> npt.NDArray[Any]:

@@ -20,7 +20,7 @@ ResizeMode = Literal["nearest", "bilinear", "bicubic", "area", "lanczos"]
 class Geometry(BaseModel):
     """How pictures become arrays of one size. Nothing set: they are taken as they are."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
     resize: Size | None = None
     """[height, width] after resizing."""

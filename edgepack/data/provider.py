@@ -13,7 +13,7 @@ import numpy.typing as npt
 from edgepack import errors
 from edgepack.data.source import DataSource
 from edgepack.data.stored import StoredArray, check_declared, write_npy
-from edgepack.data.usercode import importable, user_function
+from edgepack.data.usercode import user_function
 
 Arrays = dict[str, Callable[[], StoredArray]]
 
@@ -35,11 +35,10 @@ def call_provider(
         source.provider, trust_code=trust_code, import_paths=import_paths, purpose="provider"
     )
     title = f"provider {source.provider}"
-    with importable(import_paths):
-        try:
-            result = function(**source.arguments)
-        except Exception as error:  # whatever the user's code raises
-            raise errors.DataError(f"{title} failed: {type(error).__name__}: {error}") from error
+    try:
+        result = function(**source.arguments)
+    except Exception as error:  # whatever the user's code raises
+        raise errors.DataError(f"{title} failed: {type(error).__name__}: {error}") from error
     if isinstance(result, Mapping):
         return _arrays(title, result), {}
     if isinstance(result, tuple) and len(result) == 2:

@@ -27,7 +27,7 @@ class DataSource(BaseModel):
       'npz'
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
     path: str | None = None
     """Relative to the recipe."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -10,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from edgepack import errors
+from edgepack.numerics.metrics import Metric, is_user_metric
 
 
 def user_function(
     reference: str, *, trust_code: bool, import_paths: Sequence[Path], purpose: str
 ) -> Callable[..., Any]:
-    """The function that "module:function" names.
+    """The function that "module:function" names, callable with `import_paths` in place.
 
     Args:
       reference: as written in the recipe.
@@ -47,7 +49,26 @@ def user_function(
             f"{purpose} = {reference!r}: {getattr(module, '__file__', module_name)} "
             f"has no function {function_name!r}"
         )
-    return function  # type: ignore[no-any-return]
+
+    @functools.wraps(function)  # attributes of the function, such as higher_is_better, come along
+    def call(*arguments: Any, **keywords: Any) -> Any:
+        with importable(import_paths):  # for what it imports only when called
+            return function(*arguments, **keywords)
+
+    return call
+
+
+def load_metric(name: str, *, trust_code: bool = False, import_paths: Sequence[Path] = ()) -> Metric:
+    """The metric that `[metric] name` asks for; a "module:function" is imported.
+
+    Raises:
+      DataError: no such metric, module or function.
+      TrustError: code may not run.
+    """
+    if not is_user_metric(name):
+        return Metric(name=name)
+    function = user_function(name, trust_code=trust_code, import_paths=import_paths, purpose="[metric] name")
+    return Metric(name=name, function=function)
 
 
 @contextmanager

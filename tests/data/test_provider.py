@@ -107,3 +107,21 @@ def test_modules_of_one_recipe_are_forgotten(recipe: Path, tmp_path_factory: pyt
 def test_large_answers_are_not_copied_through_text(made: Make, recipe: Path) -> None:
     data = made(DataSource(provider="mine:pair"), trust_code=True, import_paths=[recipe])
     np.testing.assert_array_equal(data.stored("x"), np.ones((4, 3), np.float32))
+
+
+def test_metrics_of_the_recipe(recipe: Path) -> None:
+    (recipe / "scores.py").write_text(
+        """
+def misses(outputs, labels):
+    import beside
+    return float((outputs.argmax(1) != labels).sum()) / beside.ROWS
+
+misses.higher_is_better = False
+"""
+    )
+    metric = load_metric("scores:misses", trust_code=True, import_paths=[recipe])
+    assert metric.value(np.eye(2)[[0, 1, 0, 1]], np.array([0, 1, 1, 1])) == 0.25
+    assert metric.lower_is_better
+    assert load_metric("top1").name == "top1"
+    with pytest.raises(errors.TrustError, match=r"\[metric\] name = 'scores:misses' runs Python code"):
+        load_metric("scores:misses", import_paths=[recipe])
