@@ -24,6 +24,7 @@ class Prepared:
 
     traced: Traced
     ids: tuple[str, ...] = ()
+    mixed: tuple[str, ...] = ()
     floors: Mapping[str, float] = field(default_factory=dict)
     notes: list[dict[str, str]] = field(default_factory=list)
 
@@ -38,7 +39,7 @@ def convert(
     input_type: str = "int8",
     output_type: str = "int8",
     calibration_limit: int | None = None,
-    rewrite: bool = True,
+    unroll_all: bool = False,
     per_tensor: bool = False,
     old_quantizer: bool = False,
     float_ops: bool = False,
@@ -58,8 +59,7 @@ def convert(
       input_type, output_type: "int8", "uint8" or "float32"; used by the integer schemes ("int16" is int16x8's
         own).
       calibration_limit: at most so many calibration samples.
-      rewrite: apply the exact rewritings that integers need (ids as int32, masks, unrolled loops, norms over
-        joins).
+      unroll_all: unroll the recurrent layers that would become one fused op, too.
       per_tensor: one scale for a whole kernel in place of one per output channel.
       old_quantizer: the converter's former quantizer.
       float_ops: ops without an integer kernel may stay float.
@@ -67,8 +67,8 @@ def convert(
       select_ops: TensorFlow ops outside TFLite's built-in ones are allowed.
 
     Returns:
-      {"ids": input names kept as int32, "notes": [{"layer", "action", "reason"}], "stateful": whether a fused
-      recurrence keeps its state between invokes, "clipped": {input: lowest value that is distinguished}}.
+      {"ids": inputs that hold ids and are not quantized, "notes": [{"layer", "action", "reason"}],
+      "clipped": {input: lowest value that it distinguishes}}.
 
     Raises:
       ConversionError: the converter refused; names op and layer.
@@ -84,7 +84,7 @@ def convert(
             'Without any, take "dynamic"'
         )
     report("tracing the model", 0.1)
-    prepared = _prepare(Path(source), scheme=scheme, batch=batch, rewrite=rewrite, dataset=dataset)
+    prepared = _prepare(Path(source), scheme=scheme, batch=batch, unroll_all=unroll_all, dataset=dataset)
     traced = prepared.traced
     converter = tf.lite.TFLiteConverter.from_concrete_functions([traced.function], traced.owner)
     _configure(converter, tf, scheme=scheme, float_ops=float_ops, select_ops=select_ops)
@@ -95,8 +95,8 @@ def convert(
         converter.representative_dataset = representative(
             dataset, traced.specs, floors=prepared.floors, limit=calibration_limit
         )
-        whole = len(prepared.ids) == len(traced.specs)
-        converter.inference_input_type = _io(tf, "float32" if whole else input_type, scheme)
+        unquantized = prepared.mixed or len(prepared.ids) == len(traced.specs)
+        converter.inference_input_type = _io(tf, "float32" if unquantized else input_type, scheme)
         converter.inference_output_type = _io(tf, output_type, scheme)
     report("converting", 0.4)
     try:
@@ -107,22 +107,21 @@ def convert(
         raise errors.ConversionError(explained(error, scheme=scheme)) from error
     _write(Path(target), data)
     return {
-        "ids": list(prepared.ids),
+        "ids": [*prepared.ids, *prepared.mixed],
         "notes": prepared.notes,
         "clipped": dict(prepared.floors),
-        "stateful": b"SEQUENCE_LSTM" in data,
     }
 
 
 def _prepare(
-    source: Path, *, scheme: str, batch: int | None, rewrite: bool, dataset: Dataset | None
+    source: Path, *, scheme: str, batch: int | None, unroll_all: bool, dataset: Dataset | None
 ) -> Prepared:
     if source.is_dir():
         return Prepared(traced=trace_saved_model(str(source), batch=batch))
     from edgepack.backend import rebuild
 
     model = rebuild.load(source)
-    if not rewrite or scheme not in INTEGER_SCHEMES or dataset is None:
+    if scheme not in INTEGER_SCHEMES or dataset is None:
         return Prepared(traced=trace(model, batch=batch, dtypes={}))
     notes: list[dict[str, str]] = spread_norm.spread(model, dataset)
     ids, mixed = id_inputs.find(model)
@@ -131,10 +130,10 @@ def _prepare(
             {"layer": name, "action": "note", "reason": "holds ids: int32 in the .tflite, never quantized"}
         )
     for name in mixed:
-        reason = (
-            "feeds an embedding and arithmetic alike: give the ids an input of their own to keep them exact"
-        )
+        reason = "feeds an embedding and arithmetic alike: float32 in the .tflite, so that its ids stay exact"
         notes.append({"layer": name, "action": "note", "reason": reason})
+    if mixed:
+        id_inputs.keep_exact(model, mixed)
     if ids:
         id_inputs.keep_integers(model)
     narrowed = narrow_mask.narrow(model, dataset)
@@ -143,11 +142,12 @@ def _prepare(
             f"input {item.name!r} is calibrated without the mask's sentinel, which clips to the lowest code"
         )
         notes.append({"layer": item.layer, "action": "note", "reason": reason})
-    notes += unrolling.unroll(unrolling.looping(model))
+    notes += unrolling.unroll(unrolling.looping(model, fused_too=unroll_all))
     dtypes = dict.fromkeys(ids, "int32")
     return Prepared(
         traced=trace(model, batch=batch, dtypes=dtypes),
         ids=ids,
+        mixed=mixed,
         floors={item.name: item.floor for item in narrowed},
         notes=notes,
     )

@@ -8,6 +8,8 @@ arithmetic is plain ops.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,14 +28,18 @@ class Loop:
     outer: Any
 
 
-def looping(model: Any) -> list[Loop]:
-    """The recurrent layers of a model that would become while loops, those inside wrappers included."""
+def looping(model: Any, *, fused_too: bool = False) -> list[Loop]:
+    """The recurrent layers of a model that would become while loops, those inside wrappers included.
+
+    Args:
+      fused_too: also the ones that would become one fused op.
+    """
     import tf_keras
 
     found = []
     for outer in model.layers:
         for layer in outer._flatten_layers():  # itself first
-            if isinstance(layer, tf_keras.layers.RNN) and not layer.unroll and not _fuses(layer, outer):
+            if isinstance(layer, tf_keras.layers.RNN) and _loops(layer, outer, fused_too):
                 found.append(Loop(layer=layer, outer=outer))
     return found
 
@@ -58,6 +64,8 @@ def unroll(loops: list[Loop]) -> list[dict[str, str]]:
                 f"layer {loop.outer.name!r} loops over {steps} timesteps; unrolled, which int8 needs here, at "
                 f'most {MAX_STEPS} are possible: shorten the sequence or take scheme = "dynamic"'
             )
+        if any(kind.__name__ == "ConvRNN" for kind in type(loop.layer).__mro__):
+            loop.layer.call = _forced(loop.layer.call)
         loop.layer.unroll = True
         loop.layer._could_use_gpu_kernel = False  # else tf_keras takes the loop it hopes to fuse
         if hasattr(loop.layer.cell, "implementation"):
@@ -65,6 +73,26 @@ def unroll(loops: list[Loop]) -> list[dict[str, str]]:
         reason = f"unrolled over its {steps} timesteps: as a while loop it cannot be calibrated for integers"
         notes.append({"layer": loop.outer.name, "action": "note", "reason": reason})
     return notes
+
+
+def _loops(layer: Any, outer: Any, fused_too: bool) -> bool:
+    return not getattr(layer, "unroll", False) and (fused_too or not _fuses(layer, outer))
+
+
+def _forced(call: Callable[..., Any]) -> Callable[..., Any]:
+    """The same `call` with every recurrence in it unrolled; convolutional ones ignore their setting."""
+    from tf_keras.src import backend
+
+    @functools.wraps(call)
+    def unrolled(*args: Any, **kwargs: Any) -> Any:
+        original = backend.rnn
+        backend.rnn = functools.partial(original, unroll=True)
+        try:
+            return call(*args, **kwargs)
+        finally:
+            backend.rnn = original
+
+    return unrolled
 
 
 def _fuses(layer: Any, outer: Any) -> bool:
@@ -77,6 +105,6 @@ def _fuses(layer: Any, outer: Any) -> bool:
 
 
 def _timesteps(loop: Loop) -> int | None:
-    axis = 0 if loop.layer.time_major else 1
+    axis = 0 if getattr(loop.layer, "time_major", False) else 1
     steps = {node.keras_inputs[0].shape[axis] for node in loop.outer._inbound_nodes if node.keras_inputs}
     return max(steps) if steps and None not in steps else None

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Scheme = Literal["int8", "float32", "float16", "dynamic", "int16x8"]
 INTEGER_SCHEMES = frozenset({"int8", "int16x8"})
+HOPELESS = "TFLite has no built-in op"
+"""Begins the complaint that no rung can answer, because no arithmetic has that op."""
 ELEMENTWISE = (
     "LOGISTIC", "TANH", "SOFTMAX", "ELU", "GELU", "EXP", "LOG", "RSQRT", "SQRT", "DIV",
     "SQUARED_DIFFERENCE", "HARD_SWISH",
@@ -36,6 +38,7 @@ class Remedy:
       arguments: what it changes in the "convert" call.
       keeps_integers: whether every computing op is still integer afterwards.
       repairs_accuracy: whether it is worth trying when a conversion worked but the model became useless.
+      calibrates: whether it runs the model on calibration data, which crashed where a rung below crashed.
       helps: what it does, in words.
     """
 
@@ -43,6 +46,7 @@ class Remedy:
     arguments: Mapping[str, Json]
     keeps_integers: bool
     repairs_accuracy: bool
+    calibrates: bool
     helps: str
 
 
@@ -80,7 +84,7 @@ class QuantizeResult:
 class Quantize(BaseModel):
     """How the final .tflite computes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
     scheme: Scheme = "int8"
     allow_float: bool = False
@@ -155,16 +159,16 @@ class _Climb:
         failure: errors.EdgepackError | None = None
         unsatisfying: tuple[Path, Remedy, dict[str, Any]] | None = None
         for remedy in self.settings.remedies():
-            if unsatisfying is not None and not (
-                remedy.repairs_accuracy and (remedy.keeps_integers or float_permitted)
-            ):
+            if self._pointless(remedy, failure, unsatisfying is not None, float_permitted):
                 continue
             try:
                 answer = self._convert(remedy)
-                artifact = _adopted(self.target)
+                artifact = _sound(self.target)
             except (errors.ConversionError, errors.ChildCrashError, errors.ModelError) as error:
                 failure = error
                 attempts.append(Attempt(remedy=remedy.name, outcome=_short(error)))
+                if HOPELESS in str(error):
+                    break
                 continue
             complaint = accept(artifact) if accept is not None else None
             attempts.append(Attempt(remedy=remedy.name, outcome=complaint or "converted"))
@@ -180,6 +184,15 @@ class _Climb:
             return self._result(_adopted(self.target), remedy, answer, attempts, accepted=False)
         assert failure is not None
         raise type(failure)(_exhausted(attempts, failure)) from failure
+
+    def _pointless(
+        self, remedy: Remedy, failure: errors.EdgepackError | None, unsatisfying: bool, float_permitted: bool
+    ) -> bool:
+        if unsatisfying:
+            return not (remedy.repairs_accuracy and (remedy.keeps_integers or float_permitted))
+        return (
+            remedy.calibrates and isinstance(failure, errors.ChildCrashError) and not remedy.repairs_accuracy
+        )
 
     def _convert(self, remedy: Remedy) -> dict[str, Any]:
         settings = self.settings
@@ -229,77 +242,88 @@ class _Climb:
             attempts=tuple(attempts),
             accepted=accepted,
             ids=tuple(answer["ids"]),
-            stateful=bool(answer["stateful"]),
+            stateful=_stateful(artifact.path),
             details={"remedy": remedy.name, "clipped": answer["clipped"]},
         )
 
 
 def _ladder(settings: Quantize) -> tuple[Remedy, ...]:
+    integer = settings.scheme in INTEGER_SCHEMES
+    free = settings.batch == "dynamic"
+    fixed: dict[str, Json] = {"batch": 1} if free else {}
+
+    def rung(
+        name: str,
+        helps: str,
+        arguments: Mapping[str, Json],
+        *,
+        integers: bool,
+        accuracy: bool,
+        calibrates: bool,
+    ) -> Remedy:
+        return Remedy(
+            name=name,
+            arguments={**fixed, **arguments},
+            keeps_integers=integers,
+            repairs_accuracy=accuracy,
+            calibrates=calibrates,
+            helps=helps,
+        )
+
     plain = Remedy(
         name="plain",
         arguments={},
         keeps_integers=True,
         repairs_accuracy=False,
+        calibrates=integer,
         helps="nothing special was needed",
     )
     rungs = [plain]
-    if settings.batch == "dynamic":
+    if free:
+        helps = "the free batch dimension became 1"
+        rungs.append(rung("fixed batch", helps, {}, integers=True, accuracy=False, calibrates=False))
+    if integer:
+        helps = "every recurrent layer was unrolled over its timesteps"
         rungs.append(
-            Remedy(
-                name="fixed batch",
-                arguments={"batch": 1},
-                keeps_integers=True,
-                repairs_accuracy=False,
-                helps="the free batch dimension became 1",
+            rung("unrolled", helps, {"unroll_all": True}, integers=True, accuracy=True, calibrates=True)
+        )
+        helps = "the converter's former quantizer was used"
+        rungs.append(
+            rung(
+                "old quantizer",
+                helps,
+                {"old_quantizer": True},
+                integers=True,
+                accuracy=False,
+                calibrates=True,
             )
         )
-    fixed: dict[str, Json] = {"batch": 1} if settings.batch == "dynamic" else {}
-    if settings.scheme in INTEGER_SCHEMES:
-        rungs += [
-            Remedy(
-                name="old quantizer",
-                arguments={**fixed, "old_quantizer": True},
-                keeps_integers=True,
-                repairs_accuracy=False,
-                helps="the converter's former quantizer was used",
-            ),
-            Remedy(
-                name="float where no integer kernel exists",
-                arguments={**fixed, "float_ops": True},
-                keeps_integers=False,
-                repairs_accuracy=False,
-                helps="ops without an integer kernel stayed float",
-            ),
-        ]
+        helps = "ops without an integer kernel stayed float"
+        rungs.append(
+            rung(
+                "float where needed",
+                helps,
+                {"float_ops": True},
+                integers=False,
+                accuracy=False,
+                calibrates=True,
+            )
+        )
     if settings.scheme == "int8":
+        helps = "element-wise ops that need more than eight bits stayed float"
+        kinds: dict[str, Json] = {"float_ops": True, "float_kinds": list(ELEMENTWISE)}
+        rungs.append(rung("float element-wise", helps, kinds, integers=False, accuracy=True, calibrates=True))
+    if integer:
+        helps = "weights are int8, activations are float; inputs and outputs are float32"
         rungs.append(
-            Remedy(
-                name="float element-wise ops",
-                arguments={**fixed, "float_ops": True, "float_kinds": list(ELEMENTWISE)},
-                keeps_integers=False,
-                repairs_accuracy=True,
-                helps="element-wise ops that need more than eight bits stayed float",
-            )
-        )
-    if settings.scheme in INTEGER_SCHEMES:
-        rungs.append(
-            Remedy(
-                name="dynamic range",
-                arguments={**fixed, "scheme": "dynamic"},
-                keeps_integers=False,
-                repairs_accuracy=True,
-                helps="weights are int8, activations are float: the inputs and outputs are float32",
+            rung(
+                "dynamic range", helps, {"scheme": "dynamic"}, integers=False, accuracy=True, calibrates=False
             )
         )
     if settings.scheme != "float32":
+        helps = "nothing is quantized"
         rungs.append(
-            Remedy(
-                name="float",
-                arguments={**fixed, "scheme": "float32"},
-                keeps_integers=False,
-                repairs_accuracy=True,
-                helps="nothing is quantized",
-            )
+            rung("float", helps, {"scheme": "float32"}, integers=False, accuracy=True, calibrates=False)
         )
     return tuple(rungs)
 
@@ -308,6 +332,25 @@ def _adopted(path: Path) -> Artifact:
     from edgepack.tflite import adopt
 
     return adopt(path)
+
+
+def _stateful(path: Path) -> bool:
+    from edgepack import tflite
+
+    return tflite.stateful(tflite.read(path))
+
+
+def _sound(path: Path) -> Artifact:
+    """The artifact, after a look for what converts well and cannot work."""
+    from edgepack import tflite
+
+    artifact = tflite.adopt(path)
+    stuck = tflite.saturated_recurrences(tflite.read(path))
+    if stuck:
+        raise errors.ConversionError(
+            f"the fused LSTM {', '.join(stuck)} has a cell state too small for its int8 kernel, which would saturate"
+        )
+    return artifact
 
 
 def _short(error: Exception) -> str:

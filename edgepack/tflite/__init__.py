@@ -3,7 +3,13 @@ TensorFlow."""
 
 from edgepack.tflite import invariants, weights
 from edgepack.tflite.adopt import adopt, interface
-from edgepack.tflite.arithmetic import computing_float_ops, foreign_ops, operators, stateful
+from edgepack.tflite.arithmetic import (
+    computing_float_ops,
+    foreign_ops,
+    operators,
+    saturated_recurrences,
+    stateful,
+)
 from edgepack.tflite.macs import loops, macs, parameters
 from edgepack.tflite.model import Model, Op, Tensor
 from edgepack.tflite.model import load as read
@@ -24,6 +30,7 @@ __all__ = [
     "operators",
     "parameters",
     "read",
+    "saturated_recurrences",
     "sizes",
     "stateful",
     "weights",

@@ -26,6 +26,10 @@ FUSED_STATEFUL: Final = frozenset(
     }
 )  # fmt: skip
 
+CELL_STATE: Final = 19
+"""Input number of the cell state, in lstm ops."""
+SMALLEST: Final = 2.0**-15 * 0.999
+
 
 def operators(model: Model) -> dict[str, int]:
     """Op names with how often each stands in the file, sorted; custom and TensorFlow ops under their own
@@ -49,6 +53,25 @@ def computing_float_ops(model: Model) -> dict[str, int]:
         op.name for subgraph, op in _ops(model) if op.name not in MOVING and _touches_floats(subgraph, op)
     )
     return dict(sorted(found.items()))
+
+
+def saturated_recurrences(model: Model) -> tuple[str, ...]:
+    """Names of the outputs of fused int8 LSTMs that every runtime computes wrongly.
+
+    Their kernel keeps the cell state in 16 bits with a power-of-two scale and has no tanh for scales below
+    2^-15, which the converter picks when the state stays within ±0.5: all outputs then stick at the limits.
+    """
+    found = []
+    for subgraph, op in _ops(model):
+        if op.name == "UNIDIRECTIONAL_SEQUENCE_LSTM" and len(op.inputs) > CELL_STATE:
+            state = subgraph.tensors[op.inputs[CELL_STATE]]
+            if (
+                state.dtype == "int16"
+                and state.quantization is not None
+                and state.quantization.scale[0] < SMALLEST
+            ):
+                found.append(subgraph.tensors[op.outputs[0]].name)
+    return tuple(found)
 
 
 def stateful(model: Model) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from edgepack.records import Claim, Invariant
+from edgepack.records import Claim, Invariant, TensorSpec
 from edgepack.tflite.adopt import interface
 from edgepack.tflite.arithmetic import computing_float_ops, foreign_ops
 from edgepack.tflite.model import Array, Model
@@ -13,6 +13,7 @@ from edgepack.tflite.weights import Found, match
 
 GATES = {"LSTM": 4, "GRU": 3}
 ROUNDING = 1e-9
+UNQUANTIZED = frozenset({"int32", "int64", "bool"})
 
 
 class Kernel(Protocol):
@@ -94,20 +95,17 @@ def check_model(
     """Tests what holds for the whole model: inputs and outputs as asked, built-in ops, integer arithmetic.
 
     Args:
-      ids: inputs that hold ids and are int32 whatever `input_type` says.
+      ids: inputs that hold ids: int32, or float32 where they hold other numbers too, whatever is asked.
     """
     results = []
     integer = scheme in ("int8", "int16x8")
     if integer and not allow_float:
         inputs, outputs = interface(model)
         for spec in inputs:
-            wanted = "int32" if spec.name in ids else _io(input_type, scheme)
-            # An input that was integer in Keras already stays what it is.
-            holds = spec.dtype == wanted or (spec.dtype in ("int32", "int64", "bool") and spec.scale is None)
-            results.append(_typed(f"input {spec.name}", wanted, spec.dtype, holds))
+            results.append(_input(spec, _io(input_type, scheme), spec.name in ids))
         for spec in outputs:
             wanted = _io(output_type, scheme)
-            holds = spec.dtype == wanted or (spec.dtype in ("int32", "int64", "bool") and spec.scale is None)
+            holds = spec.dtype == wanted or (spec.dtype in UNQUANTIZED and spec.scale is None)
             results.append(_typed(f"output {spec.name}", wanted, spec.dtype, holds))
         results.append(_integer(model))
     if not allow_select_ops:
@@ -138,6 +136,15 @@ def _integer(model: Model) -> Invariant:
         if not floats
         else "set [quantize] allow_float = true where the device can compute with floats",
     )
+
+
+def _input(spec: TensorSpec, asked: str, holds_ids: bool) -> Invariant:
+    if holds_ids:
+        exact = spec.scale is None
+        return _typed(f"input {spec.name}", "ids, not quantized", spec.dtype, exact)
+    # An input that was integer in Keras already stays what it is.
+    holds = spec.dtype == asked or (spec.dtype in UNQUANTIZED and spec.scale is None)
+    return _typed(f"input {spec.name}", asked, spec.dtype, holds)
 
 
 def _typed(where: str, wanted: str, found: str, holds: bool) -> Invariant:
