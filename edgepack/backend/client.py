@@ -146,9 +146,10 @@ class Backend:
 
     def _reply(self, operation: str, deadline: float) -> dict[str, Any]:
         assert self._child is not None and self._child.stdout is not None
+        replies = self._child.stdout.fileno()
         while b"\n" not in self._replies:
             with selectors.DefaultSelector() as selector:
-                selector.register(self._child.stdout, selectors.EVENT_READ)
+                selector.register(replies, selectors.EVENT_READ)
                 ready = selector.select(timeout=max(0.0, deadline - time.monotonic()))
             if not ready:
                 _kill_group(self._child)
@@ -156,7 +157,7 @@ class Backend:
                 raise errors.ChildCrashError(
                     f"the TensorFlow process did not finish {operation!r} within its time limit and was ended"
                 )
-            chunk = os.read(self._child.stdout.fileno(), 1 << 16)
+            chunk = os.read(replies, 1 << 16)
             if not chunk:
                 raise self._crashed(operation)
             self._replies += chunk
@@ -193,8 +194,8 @@ class Backend:
 
 
 def _rebuilt_error(error: dict[str, str]) -> errors.EdgepackError:
-    kind = getattr(errors, error["kind"], errors.ChildCrashError)
-    return kind(error["message"])  # type: ignore[no-any-return]
+    kind: type[errors.EdgepackError] = getattr(errors, error["kind"], errors.ChildCrashError)
+    return kind(error["message"])
 
 
 def _kill_group(child: subprocess.Popen[bytes]) -> None:

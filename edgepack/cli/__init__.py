@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -112,7 +113,7 @@ def translated(error: Exception) -> errors.EdgepackError:
     where = ""
     trace = error.__traceback__
     while trace is not None:
-        where = f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}"
+        where = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
         trace = trace.tb_next
     return errors.EdgepackError(
         f"internal error, {type(error).__name__} at {where}: {error}. This is a defect of edgepack; "

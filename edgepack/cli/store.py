@@ -25,7 +25,7 @@ def gc(max_age_days: float, max_gb: float | None) -> int:
         max_age_s=max_age_days * 86400, max_bytes=int(max_gb * 1e9) if max_gb is not None else None
     )
     click.echo(
-        f"removed {report.removed} entries, freed {report.freed_bytes / 1e6:,.1f} MB; {report.kept} entries stay"
+        f"removed {report.removed} entries, freed {report.removed_bytes / 1e6:,.1f} MB; {report.kept} entries stay"
     )
     return 0
 

@@ -77,8 +77,8 @@ def _before_after(console: Console, package: PackageResult) -> None:
     low, high = metric.interval
     table.add_row(
         f"{metric.name} on {metric.samples:,}",
-        f"{metric.float:.4f}",
-        f"{metric.tflite:.4f}",
+        f"{metric.float_value:.4f}",
+        f"{metric.tflite_value:.4f}",
         f"drop {metric.drop:+.4f} [{low:+.4f}, {high:+.4f}]",
     )
     for row in _weights(before, after):

@@ -143,7 +143,7 @@ def _quantized(run: _Run, target: Device | None) -> Quantized:
         if found.drop <= budget.max_drop:
             return None
         return (
-            f"{found.name} fell from {found.float:.4f} to {found.tflite:.4f}, more than {budget.max_drop:g}"
+            f"{found.name} fell from {found.float_value:.4f} to {found.tflite_value:.4f}, more than {budget.max_drop:g}"
         )
 
     accept = Accept(

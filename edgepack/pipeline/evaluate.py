@@ -86,16 +86,15 @@ def compared(
         with np.load(float_path) as before, np.load(tflite_path) as after:
             return _compared(recipe, metric, dataset, dict(before), dict(after)).to_json()
 
+    code = python_digests(recipe.directory).items() if metric.function else ()
     parts: dict[str, Json] = {
         "float": file_sha256(float_path),
         "tflite": file_sha256(tflite_path),
         "data": dataset.sha256,
         "metric": recipe.metric.model_dump(mode="json"),
-        "code": python_digests(recipe.directory) if metric.function else {},
+        "code": [list(pair) for pair in code],
     }
-    record: dict[str, Any] = workspace.produce("compare", parts, make).record
-    low, high = record["interval"]
-    return MetricResult(**{**record, "interval": (low, high)})
+    return MetricResult.from_json(workspace.produce("compare", parts, make).record)
 
 
 def _compared(
@@ -119,8 +118,8 @@ def _compared(
     decides = before[output].ndim >= 2
     return MetricResult(
         name=metric.name,
-        float=value[0],
-        tflite=value[1],
+        float_value=value[0],
+        tflite_value=value[1],
         drop=metric.drop(*value),
         interval=(low, high),
         samples=dataset.count,

@@ -5,7 +5,7 @@ The schema is "edgepack.build/1"; recipes/README.md documents it. Fields are add
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -26,8 +26,8 @@ class MetricResult:
     """
 
     name: str
-    float: float
-    tflite: float
+    float_value: float
+    tflite_value: float
     drop: float
     interval: tuple[float, float]
     samples: int
@@ -35,7 +35,16 @@ class MetricResult:
     outputs: dict[str, Json] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Json]:
-        return {**asdict(self), "interval": list(self.interval)}
+        told = asdict(self)
+        before, after = told.pop("float_value"), told.pop("tflite_value")
+        return {"float": before, "tflite": after, **told, "interval": list(self.interval)}
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> MetricResult:
+        """Inverse of `to_json`."""
+        rest = {name: value for name, value in told.items() if name not in ("float", "tflite", "interval")}
+        low, high = told["interval"]
+        return cls(float_value=told["float"], tflite_value=told["tflite"], interval=(low, high), **rest)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -75,7 +75,7 @@ class Workspace:
           tensorflow: the step needs the child; it is started before the lock is taken, so that its import overlaps.
         """
         began = time.monotonic()
-        digest = key(step=name, parts=parts, environment=build_key())
+        digest = key(step=name, parts=parts, environment=dict(build_key()))
         self._within.append(0.0)
         if len(self._within) == 1:
             self.reporter.begin(name)
