@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edgepack import errors
-from edgepack.data import Dataset, DataSource, user_function
+from edgepack.data import Dataset, DataSource, load_metric, user_function
 
 Make = Callable[..., Dataset]
 
