@@ -1,4 +1,4 @@
-"""Tiny .tflite files built tensor by tensor: tests of interpreters then need no TensorFlow and no real models."""
+"""Tiny .tflite files built tensor by tensor, so that tests need no TensorFlow and no real models."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class Store:
 
     @property
     def scratch(self) -> Path:
-        """A folder for this process's temporary files; `put` links files from here instead of copying."""
+        """A folder for this process's temporary files; `put` moves files from here instead of copying."""
         return self._scratch.directory
 
     def close(self) -> None:
@@ -95,7 +95,7 @@ class Store:
     def put(self, digest: str, files: Mapping[str, Path], record: Json) -> Entry:
         """Stores files and record under a key, all or nothing.
 
-        Files in `scratch` are linked, others copied. Where another builder was faster, its entry is returned.
+        Files in `scratch` are moved, others copied. Where another builder was faster, its entry is returned.
 
         Raises:
           StorageError: the disk is full or not writable; nothing is left behind.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -82,14 +81,14 @@ def write_entry(staging: Path, digest: str, files: Mapping[str, Path], record: J
     """Fills the empty directory `staging` and syncs it; the caller renames it into place.
 
     Args:
-      files: name → where it is now. Files under `own` are linked, others copied: somebody else's file may be
-        edited in place later.
+      files: name → where it is now. Files under `own` are moved, others copied. (Not linked: a file that
+        is written again in place later would change the entry.)
     """
     digests: dict[str, Json] = {}
     for name, source in files.items():
         if not name or name == ENTRY_FILE or "/" in name or name in (".", ".."):
             raise errors.StorageError(f"{name!r} cannot be the name of a stored file")
-        _take(source, staging / name, link=source.is_relative_to(own))
+        _take(source, staging / name, move=source.is_relative_to(own))
         digests[name] = file_sha256(staging / name)
     document: dict[str, Json] = {"format": ENTRY_FORMAT, "key": digest, "files": digests, "record": record}
     body = canonical_json(document)
@@ -107,15 +106,11 @@ def size_bytes(directory: Path) -> int:
         return 0
 
 
-def _take(source: Path, target: Path, *, link: bool) -> None:
-    if link:
-        try:
-            os.link(source, target)
-            return
-        except OSError as error:
-            if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP):
-                raise
-    shutil.copyfile(source, target)
+def _take(source: Path, target: Path, *, move: bool) -> None:
+    if move and not source.is_symlink():
+        source.rename(target)
+    else:
+        shutil.copyfile(source, target)
 
 
 def _sync(path: Path) -> None:
