@@ -26,7 +26,7 @@ NUMBERS = (
 class Source(BaseModel):
     """``[[source]]``: a document and the keys that it backs."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
     for_keys: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
     """Keys of this profile."""
@@ -49,7 +49,7 @@ class Device(BaseModel):
     Sizes are bytes; 1 KB = 1,000 bytes, but memories are built in powers of two: 264 KiB is 270336.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
     edgepack: Literal[1]
     """Format of the profile."""
@@ -60,7 +60,7 @@ class Device(BaseModel):
     architecture: str
     """Such as "aarch64", "armv7e-m", "xtensa-lx7"."""
     cpu: str
-    cores: Positive
+    cores: Positive | None = None
     clock_mhz: Positive | None = None
     simd: Words = ()
     """Instruction sets that int8 kernels use."""
@@ -110,7 +110,7 @@ class Device(BaseModel):
                     raise ValueError(f'[[source]] {number} for_keys: "{key}" is no key of a profile')
         backed = {key for source in self.source for key in source.for_keys}
         bare = [key for key in NUMBERS if getattr(self, key) is not None and key not in backed]
-        if bare and self.name != "host":
+        if bare:
             raise ValueError(f"{', '.join(bare)}: no [[source]] names the document the number is from")
         return self
 

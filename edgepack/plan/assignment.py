@@ -9,7 +9,7 @@ from edgepack.gate.facts import LayerFacts
 from edgepack.plan.steps import Action, Cell, Order
 from edgepack.stages import Decision, StageSettings, Target, splits
 
-CHECK_WORK = 3e8
+CHECK_WORK = 2e9
 """Multiply-adds that `check` spends on choosing ranks: about 0.1 s on one core."""
 
 Numbered = tuple[int, StageSettings]

@@ -31,7 +31,7 @@ Stage = Annotated[Prune | Cluster | Factorize | Distill | Finetune, Field(discri
 class Table(BaseModel):
     """Base of the recipe's tables: frozen, no unknown keys, no silent conversions."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
 
 class ModelSource(Table):
@@ -105,9 +105,11 @@ class Budget(Table):
     max_drop: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 0.005
     """How much worse the .tflite may be: absolute for scores, relative to the float model for mae and mse."""
     max_file_bytes: Bytes | None = None
+    """Of the raw .tflite."""
     max_delivered_bytes: Bytes | None = None
     """After brotli at quality 11."""
     max_flash_bytes: Bytes | None = None
+    """As the device stores it."""
     max_latency_ms: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] | None = None
     """p50 on the device that the build measures on."""
     min_compression: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] | None = None
@@ -132,6 +134,7 @@ class Recipe(Table):
     order: Literal["pipeline", "strict"] = "pipeline"
     """"pipeline": sorted so that no stage undoes another's work; "strict": literally."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Of every draw: sample order, initial centroids, dropout."""
     labels: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Class names, in the order of the model's outputs."""
     model: ModelSource

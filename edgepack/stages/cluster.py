@@ -51,6 +51,7 @@ class Cluster(StageSettings):
     preserve_sparsity: bool = True
     """Weights that are zero stay zero, in the clustering and in the training after it."""
     target: Annotated[tuple[ClusterTarget, ...], Field(strict=False)] = ()
+    """Other numbers for some of the layers."""
 
     def selectors(self) -> tuple[Selector, ...]:
         return (self.layers, *(target.layers for target in self.target))

@@ -30,8 +30,11 @@ class Distill(StageSettings):
     width: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
     """Or: the teacher's architecture with this share of its channels and units, the most important ones."""
     alpha: Fraction = 0.9
+    """Weight of the teacher against the labels; 1.0 needs no labels."""
     temperature: Positive = 4.0
+    """Softens both outputs before they are compared."""
     loss: Literal["kl", "ce"] = "kl"
+    """"kl": Kullback–Leibler divergence; "ce": cross-entropy against the soft targets."""
     train: Training = Field(default_factory=lambda: Training(epochs=30, learning_rate=1e-3))
 
     @model_validator(mode="after")

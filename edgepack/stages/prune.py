@@ -35,7 +35,7 @@ _PATTERN = re.compile(r"^([1-9]\d?):([1-9]\d?)$")
 class PruneTarget(BaseModel):
     """``[[stage.target]]``: another sparsity or threshold for the layers it selects; the last match wins."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
     layers: Selector
     sparsity: Sparsity | None = None
@@ -61,11 +61,13 @@ class Prune(StageSettings):
     threshold: Positive | None = None
     """Every weight with |w| < threshold becomes zero."""
     scope: Literal["layer", "global"] = "layer"
+    """Whether every layer gets the fraction, or one ranking of all weights decides."""
     schedule: Literal["polynomial", "constant"] = "polynomial"
     """While training: sparsity rises along a cubic until `ramp`, or is whole from the start."""
     ramp: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
     """Share of the training after which the polynomial schedule has reached its goal."""
     initial_sparsity: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Where the polynomial schedule begins."""
     structure: str = "unstructured"
     """"unstructured", "block" (with `block`), or "m:n" such as "2:4": m of each n input channels."""
     block: Annotated[tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]], Field(strict=False)] = (
@@ -76,6 +78,7 @@ class Prune(StageSettings):
     policy: Literal["xnnpack_latency"] | None = None
     """Only what XNNPACK runs sparse (float 1×1 convolutions), as TF-MOT's PruneForLatencyOnXNNPack."""
     target: Annotated[tuple[PruneTarget, ...], Field(strict=False)] = ()
+    """Other goals for some of the layers."""
 
     @model_validator(mode="after")
     def _one_goal(self) -> Prune:

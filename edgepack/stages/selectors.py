@@ -25,14 +25,16 @@ class Selector(BaseModel):
       'excluded by "!conv_1"'
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
     names: Globs = ()
-    """Globs on layer names; () for every name."""
+    """Globs on layer names; every name when absent."""
     kinds: Globs = ()
-    """Globs on layer kinds, such as "Conv*"; () for every kind."""
+    """Globs on layer kinds, such as "Conv*"; every kind when absent."""
     min_parameters: Annotated[int, Field(ge=0)] = 0
+    """Biases included."""
     max_parameters: Annotated[int, Field(ge=1)] | None = None
+    """Biases included."""
 
     @model_validator(mode="before")
     @classmethod

@@ -101,14 +101,16 @@ class StageResult:
 class StageSettings(BaseModel):
     """Base of every ``[[stage]]``: which layers, and how to train afterwards."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
     makes_new_architecture: ClassVar[bool] = False
     needs_training_data: ClassVar[bool] = False
 
     use: str
     layers: Selector = Field(default_factory=Selector)
+    """Which layers: a glob, a list of globs, or a table."""
     train: Training = Field(default_factory=Training)
+    """How to train after the stage has acted; false for one shot."""
 
     def plan_layer(self, target: Target) -> Decision:
         """What the stage will do to a layer; pure numpy. Stages that act on no layer leave all alone."""

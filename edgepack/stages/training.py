@@ -57,22 +57,29 @@ class Training(TrainingTable):
     """
 
     epochs: Annotated[int, Field(ge=0, le=10_000)] = 2
+    """Passes over the training set; 0 for none."""
     optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
     learning_rate: Positive = 5e-4
     schedule: Literal["cosine", "constant", "exponential"] = "cosine"
+    """Of the learning rate: to zero along a cosine, constant, or to 5 % exponentially."""
     batch_size: Annotated[int, Field(ge=1)] = 32
+    """Samples per update, over all replicas."""
     fraction: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     """Share of the training set that is used (the first samples after a seeded shuffle)."""
     loss: Literal["auto", "cross_entropy", "mse", "mae"] = "auto"
     """"auto": cross-entropy where the output is a softmax or sigmoid, else mean squared error."""
     early_stop: EarlyStop | None = None
+    """true for its defaults."""
     class_weights: Literal["balanced"] | dict[str, Positive] | None = None
     """"balanced": inversely to the class's frequency; or { "3" = 2.0 } by class number."""
     l1: Penalty = 0.0
+    """Penalty on the sum of |w| of all kernels."""
     l2: Penalty = 0.0
+    """Penalty on the sum of w² of all kernels."""
     strategy: Literal["mirrored", "multiworker", "tpu"] | None = None
     """Passed through to `tf.distribute`."""
     distill: Distillation | None = None
+    """Soft targets from the model as it was; true for the defaults of [stage.train.distill]."""
 
     @model_validator(mode="before")
     @classmethod
