@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """ "did you mean …?" where one is close, and what there is.
+    """The nearest of the known names, where one is close, and what there is.
 
     Example:
       >>> nearest("lables", ["x", "labels"])

@@ -25,6 +25,7 @@ class Geometry(BaseModel):
     resize: Size | None = None
     """[height, width] after resizing."""
     resize_mode: ResizeMode = "bilinear"
+    """Pillow's filter; "area" averages."""
     antialias: bool = True
     """Pillow's filters weigh every source pixel. false: two by two neighbours only, as `tf.image.resize` and
     `image_dataset_from_directory` do by default (bilinear only)."""
@@ -33,7 +34,9 @@ class Geometry(BaseModel):
     crop: Literal["center"] | Size | None = None
     """"center": cut to `resize`. [height, width]: cut this from the middle after resizing."""
     channel_order: Literal["rgb", "bgr"] = "rgb"
+    """What the model takes; files and arrays are taken to be RGB."""
     grayscale: bool = False
+    """Make one channel of three (ITU-R BT.601)."""
 
     @field_validator("resize", "crop")
     @classmethod
@@ -94,9 +97,13 @@ class InputPreprocess(Geometry):
     """
 
     scale: Numbers | None = None
+    """Factor; absent: 1. A list has one number per channel."""
     offset: Numbers | None = None
+    """Added after scaling; absent: 0."""
     mean: Numbers | None = None
+    """Instead of scale and offset: subtracted first."""
     std: Numbers | None = None
+    """Instead of scale and offset: divides what `mean` left."""
 
     @field_validator("scale", "offset", "mean", "std")
     @classmethod

@@ -40,8 +40,11 @@ class DataSource(BaseModel):
     classes: Annotated[tuple[str, ...], Field(strict=False, min_length=1)] | None = None
     """Class names in the order of the model's outputs; for folders the sorted folder names, unless given."""
     start: Annotated[int, Field(ge=0)] = 0
+    """First row to take."""
     count: Annotated[int, Field(ge=1)] | None = None
+    """How many rows to take; absent: all that follow."""
     shuffle_seed: Annotated[int, Field(ge=0)] | None = None
+    """Permutes the rows before `start` and `count` cut."""
     provider: str | None = None
     """"module:function", run only with --trust-code; returns {array name: array}, or inputs and labels."""
     arguments: dict[str, Scalar] = Field(default_factory=dict)
