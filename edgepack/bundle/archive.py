@@ -103,6 +103,12 @@ def _require_canonical(data: bytes, end_of_members: int, members: Mapping[str, b
         raise errors.PackageError(
             f"{source}: {len(data) - len(canonical):,} bytes follow the end of the package"
         )
+    if data.startswith(LOCAL_MARK, end_of_members) and len(data) >= end_of_members + LOCAL.size:
+        name_size = LOCAL.unpack_from(data, end_of_members)[9]
+        name = data[end_of_members + LOCAL.size :][:name_size].decode("ascii", errors="replace")
+        raise errors.PackageError(
+            f"{source}: has the further member {name!r}; nothing may follow {[*members][-1]}"
+        )
     if data[:end_of_members] != canonical[:end_of_members]:
         raise errors.PackageError(
             f"{source}: a member's header has other dates or versions than packages have"
