@@ -14,8 +14,8 @@ def explained(error: Exception, *, scheme: str) -> str:
     """One or two sentences about a converter error; never a trace, never MLIR.
 
     Example:
-      >>> print(explained(RuntimeError("Quantization to 16x8-bits not yet supported for op: 'GELU'."),
-      scheme="int16x8"))
+      >>> error = RuntimeError("Quantization to 16x8-bits not yet supported for op: 'GELU'.")
+      >>> print(explained(error, scheme="int16x8"))
       the op GELU has no int16x8 kernel: set [quantize] allow_float = true, or take scheme = "dynamic"
     """
     text = str(error)

@@ -55,14 +55,14 @@ def unroll(loops: list[Loop]) -> list[dict[str, str]]:
         steps = _timesteps(loop)
         if steps is None:
             raise errors.ConversionError(
-                f"layer {loop.outer.name!r} loops over a free number of timesteps, which cannot be int8: give "
-                "its model input a fixed length (Input(shape=(timesteps, features))) or take "
+                f"layer {loop.outer.name!r} loops over a free number of timesteps, which cannot be int8: "
+                "give its model input a fixed length (Input(shape=(timesteps, features))) or take "
                 'scheme = "dynamic"'
             )
         if steps > MAX_STEPS:
             raise errors.ConversionError(
-                f"layer {loop.outer.name!r} loops over {steps} timesteps; unrolled, which int8 needs here, at "
-                f'most {MAX_STEPS} are possible: shorten the sequence or take scheme = "dynamic"'
+                f"layer {loop.outer.name!r} loops over {steps} timesteps; unrolled, which int8 needs here, "
+                f'at most {MAX_STEPS} are possible: shorten the sequence or take scheme = "dynamic"'
             )
         if any(kind.__name__ == "ConvRNN" for kind in type(loop.layer).__mro__):
             loop.layer.call = _forced(loop.layer.call)

@@ -164,7 +164,7 @@ class _Climb:
             try:
                 answer = self._convert(remedy)
                 artifact = _sound(self.target)
-            except (errors.ConversionError, errors.ChildCrashError, errors.ModelError) as error:
+            except (errors.ConversionError, errors.ChildCrashError) as error:
                 failure = error
                 attempts.append(Attempt(remedy=remedy.name, outcome=_short(error)))
                 if HOPELESS in str(error):
@@ -344,12 +344,13 @@ def _sound(path: Path) -> Artifact:
     """The artifact, after a look for what converts well and cannot work."""
     from edgepack import tflite
 
-    artifact = tflite.adopt(path)
-    stuck = tflite.saturated_recurrences(tflite.read(path))
-    if stuck:
-        raise errors.ConversionError(
-            f"the fused LSTM {', '.join(stuck)} has a cell state too small for its int8 kernel, which would saturate"
-        )
+    try:
+        artifact = tflite.adopt(path)
+    except errors.ModelError as error:
+        raise errors.ConversionError(f"the converter wrote a damaged file: {error}") from error
+    broken = tflite.broken_recurrences(tflite.read(path))
+    if broken:
+        raise errors.ConversionError("; ".join(f"fused LSTM {name!r}: {why}" for name, why in broken.items()))
     return artifact
 
 

@@ -4,10 +4,10 @@ TensorFlow."""
 from edgepack.tflite import invariants, weights
 from edgepack.tflite.adopt import adopt, interface
 from edgepack.tflite.arithmetic import (
+    broken_recurrences,
     computing_float_ops,
     foreign_ops,
     operators,
-    saturated_recurrences,
     stateful,
 )
 from edgepack.tflite.macs import loops, macs, parameters
@@ -20,6 +20,7 @@ __all__ = [
     "Op",
     "Tensor",
     "adopt",
+    "broken_recurrences",
     "byte_ledger",
     "computing_float_ops",
     "foreign_ops",
@@ -30,7 +31,6 @@ __all__ = [
     "operators",
     "parameters",
     "read",
-    "saturated_recurrences",
     "sizes",
     "stateful",
     "weights",

@@ -6,15 +6,15 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-from edgepack.tflite.model import NO_TENSOR, Model, Op, Subgraph
+from edgepack.tflite.model import NO_TENSOR, Model, Op, Subgraph, Tensor
 
 FLOATS: Final = frozenset({"float32", "float16", "bfloat16", "float64"})
 MOVING: Final = frozenset(
     {
         "ASSIGN_VARIABLE", "BROADCAST_TO", "CALL", "CALL_ONCE", "CAST", "CONCATENATION", "DEQUANTIZE",
-        "EMBEDDING_LOOKUP", "EXPAND_DIMS", "FILL", "GATHER", "GATHER_ND", "IDENTITY", "IF", "PACK", "PAD", "PADV2",
-        "QUANTIZE", "RANGE", "RANK", "READ_VARIABLE", "RESHAPE", "REVERSE_V2", "SHAPE", "SLICE", "SPLIT", "SPLIT_V",
-        "SQUEEZE", "STRIDED_SLICE", "TILE", "TRANSPOSE", "UNPACK", "VAR_HANDLE", "WHILE",
+        "EMBEDDING_LOOKUP", "EXPAND_DIMS", "FILL", "GATHER", "GATHER_ND", "IDENTITY", "IF", "PACK", "PAD",
+        "PADV2", "QUANTIZE", "RANGE", "RANK", "READ_VARIABLE", "RESHAPE", "REVERSE_V2", "SHAPE", "SLICE",
+        "SPLIT", "SPLIT_V", "SQUEEZE", "STRIDED_SLICE", "TILE", "TRANSPOSE", "UNPACK", "VAR_HANDLE", "WHILE",
     }
 )  # fmt: skip
 """Ops that carry values from place to place or between types; float ones stand on the border of an integer
@@ -26,8 +26,9 @@ FUSED_STATEFUL: Final = frozenset(
     }
 )  # fmt: skip
 
+OUTPUT_STATE: Final = 18
 CELL_STATE: Final = 19
-"""Input number of the cell state, in lstm ops."""
+"""Input numbers of the states, in LSTM ops."""
 SMALLEST: Final = 2.0**-15 * 0.999
 
 
@@ -55,23 +56,30 @@ def computing_float_ops(model: Model) -> dict[str, int]:
     return dict(sorted(found.items()))
 
 
-def saturated_recurrences(model: Model) -> tuple[str, ...]:
-    """Names of the outputs of fused int8 LSTMs that every runtime computes wrongly.
+def broken_recurrences(model: Model) -> dict[str, str]:
+    """Fused int8 LSTMs that convert well and then compute wrongly on every runtime: output name → why.
 
     Their kernel keeps the cell state in 16 bits with a power-of-two scale and has no tanh for scales below
     2^-15, which the converter picks when the state stays within ±0.5: all outputs then stick at the limits.
+    And it writes its output in the output state's grid: where the converter gave the output another one (it
+    does so before a concatenation, as in Bidirectional), every value is misread.
     """
-    found = []
+    found = {}
     for subgraph, op in _ops(model):
-        if op.name == "UNIDIRECTIONAL_SEQUENCE_LSTM" and len(op.inputs) > CELL_STATE:
-            state = subgraph.tensors[op.inputs[CELL_STATE]]
-            if (
-                state.dtype == "int16"
-                and state.quantization is not None
-                and state.quantization.scale[0] < SMALLEST
-            ):
-                found.append(subgraph.tensors[op.outputs[0]].name)
-    return tuple(found)
+        if op.name != "UNIDIRECTIONAL_SEQUENCE_LSTM" or len(op.inputs) <= CELL_STATE:
+            continue
+        output = subgraph.tensors[op.outputs[0]]
+        cell, state = (subgraph.tensors[op.inputs[number]] for number in (CELL_STATE, OUTPUT_STATE))
+        if cell.dtype == "int16" and cell.quantization is not None and cell.quantization.scale[0] < SMALLEST:
+            found[output.name] = "its cell state is too small for the int8 kernel, which would saturate"
+        elif output.dtype == "int8" and _grid(output) != _grid(state):
+            found[output.name] = "its output has another scale than its state, so its values would be misread"
+    return found
+
+
+def _grid(tensor: Tensor) -> tuple[float, int] | None:
+    quantization = tensor.quantization
+    return None if quantization is None else (float(quantization.scale[0]), int(quantization.zero_point[0]))
 
 
 def stateful(model: Model) -> bool:

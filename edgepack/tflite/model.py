@@ -166,12 +166,18 @@ def _nibbles(raw: Array, *, signed: bool) -> Array:
       [1, -1]
     """
     both = np.stack([raw & 0x0F, raw >> 4], axis=-1).reshape(-1)
-    return ((both ^ 8).astype(np.int8) - 8).astype(np.int8) if signed else both
+    return _signed(both, 8) if signed else both
 
 
 def _crumbs(raw: Array) -> Array:
     four = np.stack([(raw >> shift) & 3 for shift in (0, 2, 4, 6)], axis=-1).reshape(-1)
-    return ((four ^ 2).astype(np.int8) - 2).astype(np.int8)
+    return _signed(four, 2)
+
+
+def _signed(codes: Array, half: int) -> Array:
+    """Two's complement of few bits, widened to int8: `half` is the sign bit's value."""
+    widened: Array = (codes ^ half).astype(np.int8) - np.int8(half)
+    return widened
 
 
 def load(path: Path) -> Model:

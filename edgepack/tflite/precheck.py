@@ -28,9 +28,9 @@ DTYPES: Final = (
 )  # fmt: skip
 """By number, as in schema.fbs's TensorType."""
 BITS: Final = {
-    "float32": 32, "float16": 16, "int32": 32, "uint8": 8, "int64": 64, "bool": 8, "int16": 16, "complex64": 64,
-    "int8": 8, "float64": 64, "complex128": 128, "uint64": 64, "uint32": 32, "uint16": 16, "int4": 4,
-    "bfloat16": 16, "int2": 2, "uint4": 4, "float8_e4m3fn": 8, "float8_e5m2": 8,
+    "float32": 32, "float16": 16, "int32": 32, "uint8": 8, "int64": 64, "bool": 8, "int16": 16,
+    "complex64": 64, "int8": 8, "float64": 64, "complex128": 128, "uint64": 64, "uint32": 32, "uint16": 16,
+    "int4": 4, "bfloat16": 16, "int2": 2, "uint4": 4, "float8_e4m3fn": 8, "float8_e5m2": 8,
 }  # fmt: skip
 OPTION_VECTORS: Final = {17: (0, "<i4"), 30: (0, "<i4"), 115: (0, "<f4")}
 """Op options that hold a list (Reshape, Squeeze, Bucketize): options type → slot and item dtype."""
