@@ -33,10 +33,8 @@ def open_idx(path: Path) -> StoredArray:
         packed_bytes = path.stat().st_size if _is_gzip(path) else None
         with _open(path) as file:
             shape, dtype = _read_header(file, path.name)
-    except OSError as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise _damaged(path, error) from error
-    except (EOFError, zlib.error) as error:
-        raise errors.DataError(f"{path.name}: is damaged: {error}") from error
     check_declared(path.name, shape, dtype, packed_bytes=packed_bytes)
     return StoredArray(
         title=path.name, shape=shape, dtype=dtype.newbyteorder("="), place=partial(_place, path, shape, dtype)
@@ -60,35 +58,34 @@ def _place(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], target: Pat
     expected = math.prod(shape) * dtype.itemsize
     check_room(target.parent, expected, path.name)
 
-    def chunks() -> Iterator[npt.NDArray[Any]]:
+    raw = target.with_suffix(".bytes.npy")
+    write_npy(raw, (expected,), np.dtype(np.uint8), _values(path, expected))
+    try:
+        values = np.load(raw, mmap_mode="r").view(dtype).reshape(shape)
+        write_npy(target, shape, dtype.newbyteorder("="), values)
+    finally:
+        raw.unlink(missing_ok=True)
+    return target
+
+
+def _values(path: Path, expected: int) -> Iterator[npt.NDArray[np.uint8]]:
+    """The bytes after the header, exactly as many as it declares."""
+    left = expected
+    try:
         with _open(path) as file:
             _read_header(file, path.name)
-            left = expected
             while left:
                 data = file.read(min(CHUNK_BYTES, left))
                 if not data:
                     raise errors.DataError(
-                        f"{path.name}: is truncated: the header declares {expected:,} bytes, "
-                        f"{expected - left:,} are there"
+                        f"{path.name}: is truncated: {expected:,} bytes declared, {expected - left:,} there"
                     )
                 left -= len(data)
                 yield np.frombuffer(data, np.uint8)
-            if file.read(1):
-                raise errors.DataError(
-                    f"{path.name}: goes on after the {expected:,} bytes that its header declares"
-                )
-
-    try:
-        raw = target.with_suffix(".bytes.npy")
-        write_npy(raw, (expected,), np.dtype(np.uint8), chunks())
-        try:
-            values = np.load(raw, mmap_mode="r").view(dtype).reshape(shape)
-            write_npy(target, shape, dtype.newbyteorder("="), values)
-        finally:
-            raw.unlink(missing_ok=True)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise errors.DataError(f"{path.name}: is damaged: {error}") from error
-    return target
+            if file.read(1):  # reads to the end, where gzip checks the CRC
+                raise errors.DataError(f"{path.name}: goes on after the {expected:,} bytes that it declares")
+    except (OSError, EOFError, zlib.error) as error:
+        raise _damaged(path, error) from error
 
 
 def _open(path: Path) -> IO[bytes]:
@@ -100,7 +97,7 @@ def _is_gzip(path: Path) -> bool:
         return file.read(2) == GZIP_MAGIC
 
 
-def _damaged(path: Path, error: OSError) -> errors.EdgepackError:
-    if isinstance(error, gzip.BadGzipFile):
-        return errors.DataError(f"{path.name}: is damaged: {error}")
-    return unreadable(path, error)
+def _damaged(path: Path, error: Exception) -> errors.EdgepackError:
+    if isinstance(error, OSError) and not isinstance(error, gzip.BadGzipFile):
+        return unreadable(path, error)
+    return errors.DataError(f"{path.name}: is damaged: {error}")

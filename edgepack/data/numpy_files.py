@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import zipfile
 import zlib
@@ -63,6 +64,9 @@ def open_npz(path: Path) -> dict[str, Callable[[], StoredArray]]:
         raise errors.DataError(f"{path.name}: {len(members):,} arrays; the limit is {MAXIMUM_MEMBERS:,}")
     if not members:
         raise errors.DataError(f"{path.name}: holds no arrays; save it with np.savez(path, x=…, y=…)")
+    names = [info.filename for info in members]
+    if len(set(names)) < len(names):
+        raise errors.DataError(f"{path.name}: holds two arrays of one name; save it again with np.savez")
     return {info.filename[: -len(".npy")]: partial(_open_member, path, info) for info in members}
 
 
@@ -91,8 +95,12 @@ def _extract(path: Path, info: zipfile.ZipInfo, title: str, target: Path) -> Pat
         with zipfile.ZipFile(path) as archive, archive.open(info) as file, target.open("wb") as unpacked:
             shutil.copyfileobj(file, unpacked, CHUNK_BYTES)  # reads to the end, where zipfile checks the CRC
     except BROKEN_ZIP as error:
+        target.unlink(missing_ok=True)
         raise errors.DataError(f"{title}: is damaged: {error}") from error
     except OSError as error:
+        target.unlink(missing_ok=True)
+        if error.errno in (errno.EINVAL, None):
+            raise unreadable(path, error) from error
         raise errors.StorageError(f"{target}: cannot be written: {error.strerror or error}") from error
     return target
 
@@ -103,4 +111,6 @@ def unreadable(path: Path, error: OSError) -> errors.EdgepackError:
         return errors.DataError(f"{path}: no such file; paths in a recipe are relative to the recipe")
     if isinstance(error, IsADirectoryError):
         return errors.DataError(f"{path}: is a folder; expected a file")
+    if error.errno in (errno.EINVAL, None):  # a damaged directory made zipfile seek to nowhere
+        return errors.DataError(f"{path}: is damaged: {error.strerror or error}")
     return errors.StorageError(f"{path}: cannot be read: {error.strerror or error}")

@@ -45,7 +45,7 @@ def test_every_type(made: Make, tmp_path: Path, dtype: str, zipped: bool) -> Non
         (gzip.compress(b"hello"), "not an IDX file"),
         (b"", "not an IDX file"),
         (gzip.compress(idx(np.zeros((4, 3), "u1")))[:-12], "damaged|truncated"),
-        (gzip.compress(idx(np.zeros((4, 3), "u1"))[:-1]), "declares 12 bytes, 11 are there"),
+        (gzip.compress(idx(np.zeros((4, 3), "u1"))[:-1]), "12 bytes declared, 11 there"),
         (gzip.compress(idx(np.zeros((4, 3), "u1")) + b"x"), "goes on after the 12 bytes"),
         (gzip.compress(bytes([0, 0, 8, 3, 0, 0])), "truncated within its header"),
         (gzip.compress(bytes([0, 0, 14, 2]) + b"\xff" * 8), "the limit is"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import struct
@@ -249,6 +250,57 @@ def test_damaged_npy(made: Make, tmp_path: Path) -> None:
     path.write_bytes(b"")
     with pytest.raises(errors.DataError, match=r"not a \.npy array"):
         made(DataSource(path=str(path)))
+
+
+def test_two_arrays_of_one_name(made: Make, tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    np.save(buffer, X)
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("x.npy", buffer.getvalue())
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("x.npy", buffer.getvalue())
+    with pytest.raises(errors.DataError, match="two arrays of one name"):
+        made(DataSource(path=str(tmp_path / "a.npz")))
+
+
+def written(kind: str) -> bytes:
+    """A small file of each kind."""
+    buffer = io.BytesIO()
+    if kind == "npz":
+        np.savez(buffer, x=X)
+    elif kind == "packed.npz":
+        np.savez_compressed(buffer, x=X)
+    elif kind == "npy":
+        np.save(buffer, X)
+    else:
+        return gzip.compress(bytes([0, 0, 8, 2, 0, 0, 0, 10, 0, 0, 0, 3]) + bytes(range(30)), mtime=0)
+    return buffer.getvalue()
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    kind=st.sampled_from(["npz", "packed.npz", "npy", "gz"]),
+    place=st.floats(0, 1, exclude_max=True),
+    change=st.integers(1, 255),
+    cut=st.booleans(),
+)
+def test_damage_anywhere_is_a_clear_error_or_harmless(
+    tmp_path_factory: pytest.TempPathFactory, kind: str, place: float, change: int, cut: bool
+) -> None:
+    folder = tmp_path_factory.mktemp("damage")
+    content = bytearray(written(kind))
+    position = int(place * len(content))
+    content[position] ^= change
+    (folder / f"a.{kind}").write_bytes(content[:position] if cut else content)
+    spec = TensorSpec(name="x", shape=(None, 3), dtype="float32")
+    try:
+        data = materialize(DataSource(path=str(folder / f"a.{kind}")), Preprocess(), [spec], folder / "out")
+    except errors.EdgepackError as error:
+        assert isinstance(error, errors.DataError), error
+        assert f"a.{kind}" in str(error)
+        assert not list(folder.glob("out/*"))
+    else:
+        assert np.isfinite(data.rows(0, data.count)["x"]).all()
 
 
 def test_pickles_are_never_loaded(made: Make, tmp_path: Path) -> None:
