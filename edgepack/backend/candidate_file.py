@@ -11,7 +11,7 @@ import os
 import re
 import tempfile
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import h5py
 import numpy as np
@@ -20,9 +20,7 @@ from tf_keras.src.saving.legacy import hdf5_format, saving_utils
 from tf_keras.src.saving.legacy.saved_model import json_utils
 
 from edgepack import errors
-
-OUTPUT_NAMES: Final = "edgepack_output_names"
-"""File attribute with the output names as JSON, where they are not those of the layers that make the outputs."""
+from edgepack.gate.hdf5 import OUTPUT_NAMES
 
 
 def write_candidate(model: Any, path: Path) -> None:

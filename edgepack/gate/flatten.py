@@ -200,7 +200,8 @@ class _Flattener:
         kept = {}
         for key, value in kwargs.items():
             if key == "training":
-                if value is True or value == 1:
+                # Keras 3 lets predict() overrule the argument; Keras 2 does not.
+                if (value is True or value == 1) and self._generation == "keras2":
                     raise errors.ModelError(
                         f"{self._where}: layer {name!r} is called with training=True, so it acts at "
                         "random or on batch "

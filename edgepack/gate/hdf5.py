@@ -1,4 +1,8 @@
-"""Safe reading of HDF5: every object is looked at before any data is read, and no other file is opened."""
+"""Safe reading of HDF5: every object is looked at before any data is read, and no other file is opened.
+
+`scan` is what touches the file. libhdf5 itself can be made to crash by a damaged file, so `edgepack.gate.isolation`
+runs it in a forked child.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgepack import errors
+from edgepack.gate.contents import Contents
 
 SIZE_LIMIT_BYTES: Final = 2 << 30
 OBJECT_LIMIT: Final = 100_000
@@ -20,21 +25,44 @@ RATIO_LIMIT: Final = 500
 _DEFLATE, _SHUFFLE, _FLETCHER32, _LZF = 1, 2, 3, 32000
 _NEVER_READ: Final = frozenset(("optimizer", "optimizer_weights"))
 """Groups at the root that are as large as the model and that nothing here opens."""
+OUTPUT_NAMES: Final = "edgepack_output_names"
+"""Attribute of a candidate: its output names as JSON, where they are not those of the layers that make them."""
+_ATTRIBUTES: Final = (
+    "model_config", "keras_version", "backend", "layer_names", "weight_names", OUTPUT_NAMES
+)  # fmt: skip
 _FILTERS: Final = frozenset((_DEFLATE, _SHUFFLE, _FLETCHER32, _LZF))
 
 
-class Hdf5:
-    """One HDF5 file: its groups, attributes and datasets by path, all checked on opening.
+def scan(source: Path | bytes, where: str, *, with_data: bool) -> Contents:
+    """Everything that a Keras model keeps in one HDF5 file.
 
     Args:
       source: a path, or the bytes of a file (the weights member of a .keras archive).
       where: names the file in messages.
+      with_data: False leaves the datasets' values unread.
 
     Raises:
-      ModelError: damaged, or asks for something that a Keras file never does (links, external storage,
-        virtual datasets, foreign filters, shapes or ratios of a bomb).
+      ModelError: damaged, or asks for something that a Keras file never does (links, external storage, virtual
+        datasets, foreign filters, shapes or ratios of a bomb).
     """
+    with _Scanner(source, where) as scanner:
+        texts = {}
+        holders = ["", "model_weights"]
+        holders += [f"model_weights/{name}" for name in scanner.strings("model_weights", "layer_names") or ()]
+        for holder in holders:
+            for name in _ATTRIBUTES if holder in ("", "model_weights") else ("weight_names",):
+                found = scanner.strings(holder, name)
+                if found is not None:
+                    texts[holder, name] = found
+        return Contents(
+            where=where,
+            groups=frozenset(scanner.groups),
+            texts=texts,
+            arrays={path: scanner.read(path) for path in scanner.datasets} if with_data else {},
+        )
 
+
+class _Scanner:
     def __init__(self, source: Path | bytes, where: str) -> None:
         self._where = where
         try:
@@ -49,29 +77,20 @@ class Hdf5:
         try:
             self._walk()
         except BaseException:
-            self.close()
+            self.__exit__()
             raise
 
-    def __enter__(self) -> Hdf5:
+    def __enter__(self) -> _Scanner:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Closes the file."""
         self.datasets = {}
         self._file.close()
 
     def read(self, path: str) -> npt.NDArray[Any]:
         """The values of one dataset; bfloat16 becomes float32."""
-        dataset = self.datasets.get(path)
-        if dataset is None:
-            raise errors.ModelError(
-                f"{self._where}: has no weights at {path!r}; the file is incomplete, save it again"
-            )
         try:
-            array = np.asarray(dataset[()])
+            array = np.asarray(self.datasets[path][()])
         except Exception as error:
             raise self._damaged(error) from None
         if array.dtype.kind == "V" and array.dtype.itemsize == 2:  # how h5py stores bfloat16
@@ -79,12 +98,7 @@ class Hdf5:
             array = bits.view(np.float32).reshape(array.shape)
         if array.dtype.kind not in "fiub":
             raise errors.ModelError(f"{self._where}: {path!r} holds {array.dtype}, expected numbers")
-        return np.ascontiguousarray(array) if array.ndim else array
-
-    def text(self, group: str, name: str) -> str | None:
-        """A text attribute, also when it was split into ``name0``, ``name1`` …; None where there is none."""
-        values = self.strings(group, name)
-        return None if values is None else "".join(values)
+        return array.astype(array.dtype.newbyteorder("="))
 
     def strings(self, group: str, name: str) -> list[str] | None:
         """A text or list of texts, also when split into ``name0``, ``name1`` …; None where absent."""

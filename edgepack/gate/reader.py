@@ -9,10 +9,12 @@ from typing import Any
 
 from edgepack import errors
 from edgepack.gate.archive import CONFIG, METADATA, WEIGHTS, Archive, parse_json
+from edgepack.gate.contents import Contents
 from edgepack.gate.conversions import as_tf_keras
 from edgepack.gate.flatten import Flat, flatten, safe_name
 from edgepack.gate.graph import Graph
-from edgepack.gate.hdf5 import Hdf5
+from edgepack.gate.hdf5 import OUTPUT_NAMES
+from edgepack.gate.isolation import read_hdf5
 from edgepack.gate.masks import drop_automatic_masks
 from edgepack.gate.sniff import Kind, is_saved_model, sniff
 from edgepack.gate.topology import Template, read_template
@@ -91,27 +93,44 @@ def _read_archive(path: Path, custom: Sequence[str], with_weights: bool) -> Grap
                     else "; save the model again"
                 )
             )
-        with Hdf5(archive.weights(), f"{path}: {WEIGHTS}") as file:
-            weights = archive_weights(flat, file, str(path))
+        contents = read_hdf5(archive.weights(), f"{path}: {WEIGHTS}", with_data=True)
+    weights = archive_weights(flat, contents, str(path))
     return _graph(template, flat, generation, weights)
 
 
 def _read_hdf5(path: Path, custom: Sequence[str], with_weights: bool) -> Graph:
-    with Hdf5(path, str(path)) as file:
-        config = file.text("", "model_config")
-        if config is None:
-            raise errors.ModelError(_weights_only(path, file))
-        entry = parse_json(config, f"{path}: model_config")
-        version = file.text("", "keras_version") or file.text("model_weights", "keras_version")
-        generation = _generation(version, entry)
-        if file.text("", "backend") == "theano":
-            raise errors.ModelError(
-                f"{path}: written on the Theano backend, whose kernels are flipped; load it once in Keras "
-                "2 on TensorFlow and save"
-            )
-        template, flat = _flat(entry, generation, custom, str(path))
-        weights = legacy_weights(flat, file, str(path)) if with_weights else {}
+    file = read_hdf5(path, str(path), with_data=with_weights)
+    config = file.text("", "model_config")
+    if config is None:
+        raise errors.ModelError(_weights_only(path, file))
+    entry = parse_json(config, f"{path}: model_config")
+    version = file.text("", "keras_version") or file.text("model_weights", "keras_version")
+    generation = _generation(version, entry)
+    if file.text("", "backend") == "theano":
+        raise errors.ModelError(
+            f"{path}: written on the Theano backend, whose kernels are flipped; load it once in Keras "
+            "2 on TensorFlow and save"
+        )
+    template, flat = _flat(entry, generation, custom, str(path))
+    _rename_outputs(flat, file.text("", OUTPUT_NAMES), str(path))
+    weights = legacy_weights(flat, file, str(path)) if with_weights else {}
     return _graph(template, flat, generation, weights)
+
+
+def _rename_outputs(flat: Flat, text: str | None, where: str) -> None:
+    """Gives outputs the names that a candidate keeps beside its config, where layers cannot bear them."""
+    if text is None:
+        return
+    names = parse_json(text, f"{where}: {OUTPUT_NAMES}")
+    if (
+        not isinstance(names, list)
+        or len(names) != len(flat.outputs)
+        or len(set(map(str, names))) != len(names)
+    ):
+        raise errors.ModelError(
+            f"{where}: {OUTPUT_NAMES} does not name its {len(flat.outputs)} outputs; import the model again"
+        )
+    flat.outputs = [(safe_name(str(name)), ref) for name, (_, ref) in zip(names, flat.outputs, strict=True)]
 
 
 def _flat(entry: Any, generation: str, custom: Sequence[str], where: str) -> tuple[Template, Flat]:
@@ -149,7 +168,7 @@ def _generation(version: Any, entry: Any) -> str:
     return "keras3" if '"batch_shape"' in str(entry).replace("'", '"') else "keras2"
 
 
-def _weights_only(path: Path, file: Hdf5) -> str:
+def _weights_only(path: Path, file: Contents) -> str:
     layers = file.strings("", "layer_names") or file.strings("model_weights", "layer_names")
     if layers is None:
         layers = sorted(

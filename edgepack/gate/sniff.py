@@ -73,11 +73,11 @@ def sniff(path: Path) -> Kind:
         raise errors.ModelError(f"{path}: the file is empty; copy or download it again")
     if size > SIZE_LIMIT_BYTES:
         raise errors.ModelError(f"{path}: {size:,} bytes; the limit is {SIZE_LIMIT_BYTES:,}")
-    if any(head[offset : offset + 8] == _HDF5 for offset in (0, 512, 1024, 2048)):
-        return Kind.HDF5
-    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):  # first: a stored member may put HDF5's mark at 2048
         _refuse_foreign_zip(path, head)
         return Kind.ARCHIVE
+    if any(head[offset : offset + 8] == _HDF5 for offset in (0, 512, 1024, 2048)):
+        return Kind.HDF5
     raise errors.ModelError(f"{path}: {_what_else(path, head)}")
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from edgepack import errors
 from edgepack.gate.nodes import Local, Node, decode_ends, decode_node, locals_in, map_locals
+from edgepack.gate.operations import KERAS3
 
 DEPTH_LIMIT: Final = 24
 LAYER_LIMIT: Final = 20_000
@@ -236,7 +237,9 @@ def _is_operation(entry: dict[str, Any], generation: str) -> bool:
         return False
     module, config = entry.get("module"), entry["config"]
     if module is None:
-        return isinstance(config, dict) and not is_model(entry) and not {"trainable", "dtype"} & config.keys()
+        if not isinstance(config, dict) or is_model(entry) or "trainable" in config:
+            return False
+        return "dtype" not in config or entry["class_name"] in KERAS3  # such as Cast
     return isinstance(module, str) and module.startswith(("keras.src.ops", "keras.ops"))
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edgepack import errors
+from edgepack.gate.contents import Contents
 from edgepack.gate.flatten import Flat
-from edgepack.gate.hdf5 import Hdf5
 from edgepack.gate.topology import Leaf, snake_case
 from edgepack.gate.weight_names import Names, weight_names
 
@@ -21,7 +21,7 @@ _HEADS: Final = ("query_dense", "key_dense", "value_dense", "output_dense")
 _NOT_WEIGHTS: Final = ("seed_generator", "_random_generator")
 
 
-def archive_weights(flat: Flat, file: Hdf5, where: str) -> dict[str, Arrays]:
+def archive_weights(flat: Flat, file: Contents, where: str) -> dict[str, Arrays]:
     """Weights by flat layer name from the ``model.weights.h5`` of a .keras archive.
 
     Folders are named by class and number (``layers/conv2d_1/vars/0``), in both generations.
@@ -35,7 +35,7 @@ def archive_weights(flat: Flat, file: Hdf5, where: str) -> dict[str, Arrays]:
     return found
 
 
-def legacy_weights(flat: Flat, file: Hdf5, where: str) -> dict[str, Arrays]:
+def legacy_weights(flat: Flat, file: Contents, where: str) -> dict[str, Arrays]:
     """Weights by flat layer name from a whole-model .h5 (``model_weights/<layer>``).
 
     A nested model is one group: the weights that training changes of all its layers first, then the others.
@@ -133,10 +133,10 @@ def _checked(name: str, leaf: Leaf, arrays: Arrays, where: str) -> Arrays:
 class _Tree:
     """Paths of the datasets of an archive, whatever separator or folder name its writer used."""
 
-    def __init__(self, file: Hdf5) -> None:
+    def __init__(self, file: Contents) -> None:
         self._variables: dict[str, dict[int, str]] = {}
         self._children: dict[str, set[str]] = {}
-        for path in file.datasets:
+        for path in file.arrays:
             parts = [_FOLDERS.get(part, part) for part in path.replace("\\", "/").split("/")]
             if (
                 len(parts) < 2

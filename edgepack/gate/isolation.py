@@ -1,0 +1,109 @@
+"""libhdf5 behind a wall: it is C code that a damaged or hostile file can crash, so a forked child does the reading."""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import resource
+import signal
+import sys
+import warnings
+from pathlib import Path
+from typing import IO, Final, NoReturn
+
+from edgepack import errors
+from edgepack.gate.contents import Contents
+from edgepack.gate.hdf5 import scan
+
+CPU_LIMIT_S: Final = 120
+MEMORY_LIMIT_BYTES: Final = 8 << 30
+"""Address space that reading may take on top of what the process has: weights are at most 2 GiB, held three times."""
+
+
+def read_hdf5(source: Path | bytes, where: str, *, with_data: bool) -> Contents:
+    """`edgepack.gate.hdf5.scan` in a child, so that whatever happens in libhdf5 is an error here and no crash.
+
+    The TensorFlow child reads directly: it is a child already, and its threads forbid forking.
+
+    Raises:
+      ModelError: as `scan`, and where libhdf5 crashed, ran out of memory or did not come to an end.
+    """
+    if "tensorflow" in sys.modules:
+        return scan(source, where, with_data=with_data)
+    receive, send = os.pipe()
+    with warnings.catch_warnings():
+        # Python 3.12 warns of forking beside numpy's idle threads; the child uses none of what they lock.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        os.close(receive)
+        _answer_and_exit(source, where, with_data, send)
+    os.close(send)
+    contents = None
+    try:
+        with os.fdopen(receive, "rb") as stream:
+            contents = _receive(stream, where)
+    except EOFError:
+        pass  # the child's end says why
+    except KeyboardInterrupt:
+        os.kill(child, signal.SIGKILL)
+        raise
+    finally:
+        _, status = os.waitpid(child, 0)
+    if contents is None:
+        raise errors.ModelError(
+            f"{where}: damaged or hostile HDF5: libhdf5 {_end(status)} on it; copy or download the file again, or "
+            "save the model anew"
+        )
+    return contents
+
+
+def _receive(stream: IO[bytes], where: str) -> Contents:
+    line = stream.readline()
+    if not line.endswith(b"\n"):
+        raise EOFError
+    header = json.loads(line)
+    if "refused" in header:
+        raise errors.ModelError(header["refused"])
+    return Contents.parse(header, stream, where)
+
+
+def _answer_and_exit(source: Path | bytes, where: str, with_data: bool, send: int) -> NoReturn:
+    code = 1
+    try:
+        faulthandler.disable()  # a crash here is an answer, not something to report
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        _lower(resource.RLIMIT_CPU, CPU_LIMIT_S)
+        _lower(resource.RLIMIT_AS, _address_space_bytes() + MEMORY_LIMIT_BYTES)
+        with os.fdopen(send, "wb") as stream:
+            try:
+                contents = scan(source, where, with_data=with_data)
+            except errors.ModelError as error:
+                stream.write(json.dumps({"refused": str(error)}).encode() + b"\n")
+            else:
+                contents.write(stream)
+        code = 0
+    finally:
+        os._exit(code)  # no exit handlers, no flushing of the parent's buffers
+
+
+def _lower(limit: int, value: int) -> None:
+    _, hard = resource.getrlimit(limit)
+    wanted = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(limit, (wanted, hard))
+
+
+def _address_space_bytes() -> int:
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    except (OSError, ValueError):
+        return 0
+
+
+def _end(status: int) -> str:
+    if os.WIFSIGNALED(status):
+        return f"was ended by {signal.Signals(os.WTERMSIG(status)).name}"
+    return f"stopped with exit code {os.waitstatus_to_exitcode(status)}"
