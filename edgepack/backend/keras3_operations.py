@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from edgepack import errors
 from edgepack.backend.activations import emit_activation
+from edgepack.backend.einsum import emit_einsum
 from edgepack.backend.emit import Emitter, is_symbolic
 
 Builder = Callable[..., Any]
@@ -218,7 +219,8 @@ def _matmul(emit: Emitter, x1: Any, x2: Any) -> Any:
 
 
 def _einsum(emit: Emitter, *operands: Any, subscripts: str) -> Any:
-    return emit.op(tf.einsum, subscripts, *_alike(emit, *operands))
+    alike = [value if is_symbolic(value) else np.asarray(value, np.float32) for value in _alike(emit, *operands)]
+    return emit_einsum(emit, subscripts, alike)
 
 
 def _pad(emit: Emitter, x: Any, constant_values: Any = None, *, pad_width: Any, mode: str = "constant") -> Any:

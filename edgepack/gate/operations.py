@@ -86,17 +86,20 @@ KERAS3: Final[dict[str, tuple[str, ...]]] = {
 
 TENSORFLOW: Final = frozenset(
     """
-__operators__.add __operators__.getitem broadcast_to cast clip_by_value concat convert_to_tensor einsum expand_dims fill gather
-identity image.resize linalg.matmul linalg.norm math.abs math.add math.argmax math.argmin math.atan2 math.ceil math.cos
+__operators__.add __operators__.getitem compat.v1.gather compat.v1.image.resize_bilinear
+compat.v1.image.resize_nearest_neighbor compat.v1.math.argmax compat.v1.math.reduce_max compat.v1.math.reduce_mean
+compat.v1.math.reduce_sum compat.v1.nn.avg_pool compat.v1.nn.softmax compat.v1.pad compat.v1.shape compat.v1.size
+compat.v1.squeeze compat.v1.transpose compat.v1.where batch_to_space broadcast_to cast clip_by_value concat convert_to_tensor expand_dims fill gather
+identity image.resize image.resize_with_pad linalg.matmul linalg.norm math.abs math.acos math.asin math.atan math.cosh math.sinh math.add math.argmax math.argmin math.atan2 math.ceil math.cos
 math.cumsum math.divide math.divide_no_nan math.equal math.erf math.exp math.expm1 math.floor math.floordiv math.floormod
 math.greater math.greater_equal math.l2_normalize math.less math.less_equal math.log math.log1p math.log_sigmoid
-math.logical_and math.logical_not math.logical_or math.maximum math.minimum math.mod math.multiply math.multiply_no_nan
+math.logical_and math.logical_not math.logical_or math.maximum math.minimum math.multiply math.multiply_no_nan
 math.negative math.not_equal math.pow math.reciprocal math.reduce_all math.reduce_any math.reduce_logsumexp math.reduce_max
 math.reduce_mean math.reduce_min math.reduce_prod math.reduce_std math.reduce_sum math.reduce_variance math.rint math.round
 math.rsqrt math.sigmoid math.sign math.sin math.softplus math.sqrt math.square math.squared_difference math.subtract math.tan
 math.tanh math.top_k math.truediv nn.avg_pool2d nn.conv2d nn.depth_to_space nn.depthwise_conv2d nn.elu nn.gelu nn.l2_normalize
 nn.leaky_relu nn.log_softmax nn.max_pool2d nn.relu nn.relu6 nn.selu nn.sigmoid nn.silu nn.softmax nn.softplus nn.softsign
-nn.space_to_depth nn.swish nn.tanh one_hot ones_like pad range rank repeat reshape reverse roll shape size slice split squeeze
+nn.space_to_depth nn.tanh one_hot ones_like pad range rank repeat reshape reverse roll shape size slice split squeeze
 stack stop_gradient strided_slice tile transpose unstack where zeros_like
 """.split()
 )
@@ -112,11 +115,12 @@ _TENSORFLOW_SAME: Final = {
     "floor": "math.floor",
     "greater": "math.greater",
     "less": "math.less",
-    "linalg.einsum": "einsum",
     "linalg.l2_normalize": "math.l2_normalize",
     "logical_and": "math.logical_and",
     "math.log_softmax": "nn.log_softmax",
+    "math.mod": "math.floormod",
     "math.softmax": "nn.softmax",
+    "nn.swish": "nn.silu",
     "math.softsign": "nn.softsign",
     "matmul": "linalg.matmul",
     "maximum": "math.maximum",
@@ -140,11 +144,9 @@ _TENSORFLOW_SAME: Final = {
     "subtract": "math.subtract",
     "tanh": "math.tanh",
     "truediv": "math.truediv",
-    "compat.v1.nn.avg_pool": "nn.avg_pool2d",
-    "compat.v1.transpose": "transpose",
-    "compat.v1.image.resize_bilinear": "compat.v1.image.resize_bilinear",
-    "compat.v1.image.resize_nearest_neighbor": "compat.v1.image.resize_nearest_neighbor",
 }
+
+_HARMLESS: Final = ("name", "trainable", "data_format", "fill_mode", "fill_value")
 
 NODES: Final[dict[str, str]] = {
     "Abs": "math.abs",
@@ -233,7 +235,7 @@ def normalise_operation(
     if class_name in ("TFOpLambda", "SlicingOpLambda"):
         function = str(config.get("function"))
         function = _TENSORFLOW_SAME.get(function, function)
-        if function not in TENSORFLOW and function not in _TENSORFLOW_SAME.values():
+        if function not in TENSORFLOW:
             raise _unknown(layer_name, f"TensorFlow function tf.{function}")
         return "Operation", {"operation": f"tf/{function}"}
     if class_name == "TensorFlowOpLayer":
@@ -244,6 +246,14 @@ def normalise_operation(
         raise errors.ModelError(
             f"layer {layer_name!r} ({class_name}) is channels_first, which TFLite does not run; "
             "build the model with data_format='channels_last' and save it again"
+        )
+    unknown = {key: value for key, value in config.items()
+               if key not in (*KERAS3[class_name], *_HARMLESS) and value is not None and value is not False}  # fmt: skip
+    if unknown:
+        key, value = next(iter(unknown.items()))
+        raise errors.ModelError(
+            f"layer {layer_name!r}: operation keras.ops.{class_name} has the setting {key}={value!r}, which edgepack does "
+            "not know and will not guess; leave it out and save the model again"
         )
     settings = {key: config[key] for key in KERAS3[class_name] if key in config}
     return "Operation", {"operation": f"keras3/{class_name}", **settings}

@@ -286,7 +286,7 @@ def _structures() -> list[Case]:
         inner = keras.Model(inner_input, keras.layers.Conv2D(4, 3, padding="same")(inner_input), name="inner")
         outer_input = keras.Input(IMAGE)
         outer = keras.Model(outer_input, keras.layers.ReLU()(inner(outer_input)), name="outer")
-        return keras.layers.Add()([outer(x), inner(x)])
+        return keras.layers.Add()([outer(x), outer(keras.layers.ReLU()(x))])
 
     def sequential(keras: Any, x: Any) -> Any:
         body = keras.Sequential([keras.layers.Conv2D(4, 3, padding="same", activation="relu"), keras.layers.Flatten()])
@@ -302,7 +302,7 @@ def _structures() -> list[Case]:
                 keras.layers.Dense(2, name="right")(keras.layers.Concatenate()([trunk, x[1]]))]  # fmt: skip
 
     return [
-        Case(group, "nested models, one shared", (IMAGE,), nested),
+        Case(group, "nested models, called twice", (IMAGE,), nested),
         Case(group, "nested Sequential", (IMAGE,), sequential),
         Case(group, "shared layer", (VECTOR,), shared),
         Case(group, "two inputs, two outputs", (VECTOR, VECTOR), outputs),
