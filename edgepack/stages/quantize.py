@@ -12,42 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from edgepack import errors
 from edgepack.records import Artifact, Json, LedgerEntry
+from edgepack.stages.remedies import HOPELESS, INTEGER_SCHEMES, Remedy, Scheme, ladder
 
 if TYPE_CHECKING:
     from edgepack.backend import Backend
     from edgepack.data import Dataset
-
-Scheme = Literal["int8", "float32", "float16", "dynamic", "int16x8"]
-INTEGER_SCHEMES = frozenset({"int8", "int16x8"})
-HOPELESS = "TFLite has no built-in op"
-"""Begins the complaint that no rung can answer, because no arithmetic has that op."""
-ELEMENTWISE = (
-    "LOGISTIC", "TANH", "SOFTMAX", "ELU", "GELU", "EXP", "LOG", "RSQRT", "SQRT", "DIV",
-    "SQUARED_DIFFERENCE", "HARD_SWISH",
-)  # fmt: skip
-"""Ops that suffer most from eight bits and hold no weights: the first to go back to float where accuracy asks
-for it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Remedy:
-    """One way to convert.
-
-    Attributes:
-      name: short, for the ledger.
-      arguments: what it changes in the "convert" call.
-      keeps_integers: whether every computing op is still integer afterwards.
-      repairs_accuracy: whether it is worth trying when a conversion worked but the model became useless.
-      calibrates: whether it runs the model on calibration data, which crashed where a rung below crashed.
-      helps: what it does, in words.
-    """
-
-    name: str
-    arguments: Mapping[str, Json]
-    keeps_integers: bool
-    repairs_accuracy: bool
-    calibrates: bool
-    helps: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +80,7 @@ class Quantize(BaseModel):
 
     def remedies(self) -> tuple[Remedy, ...]:
         """The ladder, cheapest first. The first rung is the plain conversion."""
-        return _ladder(self)
+        return ladder(self.scheme, free_batch=self.batch == "dynamic")
 
     def apply(
         self,
@@ -245,87 +214,6 @@ class _Climb:
             stateful=_stateful(artifact.path),
             details={"remedy": remedy.name, "clipped": answer["clipped"]},
         )
-
-
-def _ladder(settings: Quantize) -> tuple[Remedy, ...]:
-    integer = settings.scheme in INTEGER_SCHEMES
-    free = settings.batch == "dynamic"
-    fixed: dict[str, Json] = {"batch": 1} if free else {}
-
-    def rung(
-        name: str,
-        helps: str,
-        arguments: Mapping[str, Json],
-        *,
-        integers: bool,
-        accuracy: bool,
-        calibrates: bool,
-    ) -> Remedy:
-        return Remedy(
-            name=name,
-            arguments={**fixed, **arguments},
-            keeps_integers=integers,
-            repairs_accuracy=accuracy,
-            calibrates=calibrates,
-            helps=helps,
-        )
-
-    plain = Remedy(
-        name="plain",
-        arguments={},
-        keeps_integers=True,
-        repairs_accuracy=False,
-        calibrates=integer,
-        helps="nothing special was needed",
-    )
-    rungs = [plain]
-    if free:
-        helps = "the free batch dimension became 1"
-        rungs.append(rung("fixed batch", helps, {}, integers=True, accuracy=False, calibrates=False))
-    if integer:
-        helps = "every recurrent layer was unrolled over its timesteps"
-        rungs.append(
-            rung("unrolled", helps, {"unroll_all": True}, integers=True, accuracy=True, calibrates=True)
-        )
-        helps = "the converter's former quantizer was used"
-        rungs.append(
-            rung(
-                "old quantizer",
-                helps,
-                {"old_quantizer": True},
-                integers=True,
-                accuracy=False,
-                calibrates=True,
-            )
-        )
-        helps = "ops without an integer kernel stayed float"
-        rungs.append(
-            rung(
-                "float where needed",
-                helps,
-                {"float_ops": True},
-                integers=False,
-                accuracy=False,
-                calibrates=True,
-            )
-        )
-    if settings.scheme == "int8":
-        helps = "element-wise ops that need more than eight bits stayed float"
-        kinds: dict[str, Json] = {"float_ops": True, "float_kinds": list(ELEMENTWISE)}
-        rungs.append(rung("float element-wise", helps, kinds, integers=False, accuracy=True, calibrates=True))
-    if integer:
-        helps = "weights are int8, activations are float; inputs and outputs are float32"
-        rungs.append(
-            rung(
-                "dynamic range", helps, {"scheme": "dynamic"}, integers=False, accuracy=True, calibrates=False
-            )
-        )
-    if settings.scheme != "float32":
-        helps = "nothing is quantized"
-        rungs.append(
-            rung("float", helps, {"scheme": "float32"}, integers=False, accuracy=True, calibrates=False)
-        )
-    return tuple(rungs)
 
 
 def _adopted(path: Path) -> Artifact:
