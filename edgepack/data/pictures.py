@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -60,7 +62,7 @@ class PictureRows:
           DataError: a picture that is damaged, too large, of another size, or in colour where grey is needed.
         """
         shape = self.shape
-        with ThreadPoolExecutor(DECODING_THREADS) as pool:
+        with _without_warnings(), ThreadPoolExecutor(DECODING_THREADS) as pool:
             pictures = list(pool.map(lambda row: self._decoded(self.folder.files[row], shape), rows))
         return np.stack(pictures)
 
@@ -106,36 +108,42 @@ def decode(path: Path, title: str, *, gray: bool, may_convert: bool) -> npt.NDAr
     Raises:
       DataError: damaged, too large, 16 bits deep, or in colour while `may_convert` is false.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of large pictures; the limit below is ours
-            with Image.open(path, formats=FORMATS) as image:
-                if image.width * image.height > MAXIMUM_PIXELS:
-                    raise errors.DataError(
-                        f"{title}: has {image.width} × {image.height} pixels, over the limit"
-                    )
-                if image.mode.startswith(("I", "F")):
-                    raise errors.DataError(
-                        f"{title}: has more than 8 bits per channel; give such data as .npz"
-                    )
-                if gray and not may_convert and image.mode not in ("L", "1", "LA"):
-                    raise errors.DataError(
-                        f"{title}: is in colour, the model takes one channel: "
-                        "set [preprocess] grayscale = true"
-                    )
-                array = np.asarray(image.convert("L" if gray else "RGB"))
-    except Image.DecompressionBombError as error:
-        raise errors.DataError(f"{title}: is too large: {error}") from error
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow's decoders raise all three on damaged files
-        raise errors.DataError(f"{title}: is not a readable picture: {error}") from error
+    with _opened(path, title) as image:
+        if image.mode.startswith(("I", "F")):
+            raise errors.DataError(f"{title}: has more than 8 bits per channel; give such data as .npz")
+        if gray and not may_convert and image.mode not in ("L", "1", "LA"):
+            raise errors.DataError(
+                f"{title}: is in colour, the model takes one channel: set [preprocess] grayscale = true"
+            )
+        array = np.asarray(image.convert("L" if gray else "RGB"))
     return array[:, :, None] if array.ndim == 2 else array
 
 
 def _size(path: Path) -> tuple[int, int]:
+    with _without_warnings(), _opened(path, f"{path.parent.name}/{path.name}") as image:
+        return image.height, image.width
+
+
+@contextmanager
+def _opened(path: Path, title: str) -> Iterator[Image.Image]:
+    """A picture whose header is read, within the limit; what its decoder raises becomes a DataError."""
     try:
         with Image.open(path, formats=FORMATS) as image:
-            return image.height, image.width
-    except (OSError, SyntaxError, ValueError) as error:
-        raise errors.DataError(
-            f"{path.parent.name}/{path.name}: is not a readable picture: {error}"
-        ) from error
+            if image.width * image.height > MAXIMUM_PIXELS:
+                raise errors.DataError(f"{title}: has {image.width} × {image.height} pixels, over the limit")
+            yield image
+    except Image.DecompressionBombError as error:
+        raise errors.DataError(f"{title}: is over the limit of pixels: {error}") from error
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow's decoders raise all three on damaged files
+        raise errors.DataError(f"{title}: is not a readable picture: {error}") from error
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Pillow warns of large pictures (the limit is ours) and of transparent palettes (transparency is dropped).
+
+    Filters are global, so they must not be set in a thread.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

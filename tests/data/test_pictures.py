@@ -122,6 +122,19 @@ def test_deep_and_huge_pictures_are_refused(
         made(DataSource(path=str(folder)), shapes={"x": (6, 8, 3)})
 
 
+@pytest.mark.parametrize("mode", ["P", "RGBA", "LA", "1", "CMYK"])
+def test_every_mode_becomes_rgb(made: Make, tmp_path: Path, mode: str) -> None:
+    (tmp_path / "odd").mkdir()
+    image = Image.new("RGB", (8, 6), (255, 255, 255)).convert(mode)
+    if mode == "P":
+        image.info["transparency"] = bytes([0, 128])
+        image.save(tmp_path / "odd" / "a.png", transparency=bytes([0, 128]))
+    else:
+        image.save(tmp_path / "odd" / ("a.jpg" if mode == "CMYK" else "a.png"))
+    data = made(DataSource(path=str(tmp_path / "odd")), shapes={"x": (6, 8, 3)})
+    assert data.stored("x").min() >= 253
+
+
 def test_folders_without_pictures(made: Make, tmp_path: Path) -> None:
     (tmp_path / "none" / "a").mkdir(parents=True)
     with pytest.raises(errors.DataError, match="no pictures"):
