@@ -18,14 +18,14 @@ TYPES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Wire:
-    """One tensor: batch first in `shape`; scale 0 where not quantized; free: the batch may be resized."""
+    """One tensor: batch first in `shape`; scale 0 where not quantized; free: axes that may be resized."""
 
     name: str
     shape: tuple[int, ...]
     dtype: str = "float32"
     scale: float = 0.0
     zero_point: int = 0
-    free: bool = False
+    free: tuple[int, ...] = ()
 
 
 def write(
@@ -71,7 +71,7 @@ def difference(
     second: str = "b",
     signed: bool = True,
     batch: int = 1,
-    free: bool = False,
+    free: tuple[int, ...] = (),
 ) -> Path:
     """first − second, [batch, 3]; the file lists `second` before `first`, as the converter may."""
     shape = (batch, 3)
@@ -102,7 +102,7 @@ def _tensor(wire: Wire) -> schema.TensorT:
     tensor = schema.TensorT()
     tensor.name, tensor.shape, tensor.type, tensor.buffer = wire.name, list(wire.shape), TYPES[wire.dtype], 0
     if wire.free:
-        tensor.shapeSignature = [-1, *wire.shape[1:]]
+        tensor.shapeSignature = [-1 if axis in wire.free else size for axis, size in enumerate(wire.shape)]
     if wire.scale:
         tensor.quantization = schema.QuantizationParametersT()
         tensor.quantization.scale, tensor.quantization.zeroPoint = [wire.scale], [wire.zero_point]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import NormalDist
@@ -81,6 +81,7 @@ def compare(
     a_sha256: str | None = None,
     b_sha256: str | None = None,
     timeout_s: float = 900.0,
+    on_progress: Callable[[float], None] | None = None,
 ) -> Comparison:
     """Times two models in turns, a few milliseconds each, in one process, over several rounds of fresh loads.
 
@@ -91,6 +92,8 @@ def compare(
       rounds: at least 3, at most 20.
       seed: of inputs, order and resampling.
       a_sha256, b_sha256: expected digests.
+      timeout_s: when to give up.
+      on_progress: told the fraction done.
 
     Raises:
       ModelError, MissingDependencyError, ChildCrashError, StorageError.
@@ -112,9 +115,9 @@ def compare(
         "rounds": rounds,
         "seed": seed,
     }
-    found: list[dict[str, list[int]]] = ask("time_pair", arguments, runtime=runtime, timeout_s=timeout_s)[
-        "rounds"
-    ]
+    found: list[dict[str, list[int]]] = ask(
+        "time_pair", arguments, runtime=runtime, timeout_s=timeout_s, on_progress=on_progress
+    )["rounds"]
     ratio, low, high = ratio_interval(found, seed=seed)
     return Comparison(
         a_sha256=a_digest,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -118,6 +118,7 @@ def measure(
     seed: int = 0,
     sha256: str | None = None,
     timeout_s: float = 600.0,
+    on_progress: Callable[[float], None] | None = None,
 ) -> Measurement:
     """Times a .tflite in a child of its own.
 
@@ -132,6 +133,7 @@ def measure(
       seed: of that drawing.
       sha256: expected digest, checked before the file is parsed.
       timeout_s: when to give up.
+      on_progress: told the fraction done.
 
     Raises:
       ModelError, MissingDependencyError, ChildCrashError, StorageError.
@@ -153,7 +155,7 @@ def measure(
         if inputs is not None:
             arguments["vectors"] = str(Path(folder) / "inputs.npz")
             save_npz(Path(folder) / "inputs.npz", inputs)
-        found = ask("time", arguments, runtime=runtime, timeout_s=timeout_s)
+        found = ask("time", arguments, runtime=runtime, timeout_s=timeout_s, on_progress=on_progress)
     windows: list[list[int]] = found["windows_ns"]
     latency = Latency.of([run for window in windows for run in window])
     doubts = instability(windows, latency)

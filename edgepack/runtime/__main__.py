@@ -1,4 +1,7 @@
-"""Child side: ``python -m edgepack.runtime`` answers one JSON request and ends."""
+"""Child side: ``python -m edgepack.runtime`` answers one JSON request and ends.
+
+Lines with ``progress`` (0 … 1) may come before the line with ``result`` or ``error``.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,16 @@ import os
 import resource
 import signal
 import sys
+import time
 import traceback
+from collections.abc import Callable
 from typing import IO, Any
 
 from edgepack import errors
 from edgepack.runtime.operations import run
 
 PR_SET_PDEATHSIG = 1
+REPORT_EVERY_S = 0.25
 
 
 def _channel() -> IO[bytes]:
@@ -34,10 +40,10 @@ def _limit(memory_bytes: int | None) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _answer(request: dict[str, Any]) -> dict[str, Any]:
+def _answer(request: dict[str, Any], report: Callable[[float], None]) -> dict[str, Any]:
     operation = request["operation"]
     try:
-        return {"result": run(operation, request["runtime"], request["arguments"])}
+        return {"result": run(operation, request["runtime"], request["arguments"], report)}
     except errors.EdgepackError as error:
         return {"error": {"kind": type(error).__name__, "message": str(error)}}
     except MemoryError:
@@ -54,7 +60,22 @@ def main() -> None:
     replies = _channel()
     request = json.loads(sys.stdin.buffer.read())
     _limit(request["memory_bytes"])
-    replies.write(json.dumps(_answer(request)).encode() + b"\n")
+    next_report = time.monotonic() + REPORT_EVERY_S
+
+    def report(fraction: float) -> None:
+        nonlocal next_report
+        if time.monotonic() >= next_report:
+            next_report = time.monotonic() + REPORT_EVERY_S
+            _send(replies, {"progress": fraction})
+
+    _send(replies, _answer(request, report))
+
+
+def _send(replies: IO[bytes], message: dict[str, Any]) -> None:
+    """Writes one line. The pipe is unbuffered, and one write may take only a part of a long line."""
+    rest = json.dumps(message).encode() + b"\n"
+    while rest:
+        rest = rest[replies.write(rest) :]
 
 
 if __name__ == "__main__":

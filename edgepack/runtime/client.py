@@ -5,18 +5,21 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import selectors
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
 
 from edgepack import errors
 from edgepack.runtime.availability import require
 
 DEFAULT_TIMEOUT_S = 1800.0
+OnProgress: TypeAlias = Callable[[float], None]
 LAST_WORDS_LINES = 5
 
 
@@ -27,6 +30,7 @@ def ask(
     runtime: str = "litert",
     timeout_s: float = DEFAULT_TIMEOUT_S,
     memory_bytes: int | None = None,
+    on_progress: OnProgress | None = None,
 ) -> dict[str, Any]:
     """Runs one operation in a fresh interpreter child and returns its JSON result.
 
@@ -36,6 +40,7 @@ def ask(
       runtime: checked to be installed before a process is started.
       timeout_s: wall time after which the child is killed.
       memory_bytes: address-space limit of the child, None for no limit.
+      on_progress: told the fraction done, a few times a second.
 
     Raises:
       EdgepackError: the class that the operation itself raised.
@@ -60,15 +65,51 @@ def ask(
             env=_environment(),
             start_new_session=True,
         )
+        deadline = time.monotonic() + timeout_s
         try:
-            reply, _ = child.communicate(json.dumps(request).encode(), timeout=timeout_s)
-        except subprocess.TimeoutExpired:
+            _tell(child, json.dumps(request).encode())
+            reply = _listen(child, deadline, on_progress)
+            child.wait(timeout=max(0.0, deadline - time.monotonic()))
+        except (TimeoutError, subprocess.TimeoutExpired):
             raise errors.ChildCrashError(
                 f"{runtime}: {operation!r} did not finish within {timeout_s:g} s and was ended"
             ) from None
         finally:
             _end(child)
         return _result(reply, child.returncode, f"{runtime}: {operation!r}", _last_words(noise))
+
+
+def _tell(child: subprocess.Popen[bytes], request: bytes) -> None:
+    """Sends the request; a child that died already is noticed when its answer is read."""
+    assert child.stdin is not None
+    with contextlib.suppress(BrokenPipeError):
+        child.stdin.write(request)
+    with contextlib.suppress(BrokenPipeError):
+        child.stdin.close()
+
+
+def _listen(child: subprocess.Popen[bytes], deadline: float, on_progress: OnProgress | None) -> bytes:
+    """The last line of what the child says; progress on the way.
+
+    Raises:
+      TimeoutError: the deadline (of `time.monotonic`) passed.
+    """
+    assert child.stdout is not None
+    rest = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(child.stdout, selectors.EVENT_READ)
+        while True:
+            if not selector.select(timeout=max(0.0, deadline - time.monotonic())):
+                raise TimeoutError
+            chunk = os.read(child.stdout.fileno(), 1 << 20)
+            if not chunk:
+                return rest
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                if not line.startswith(b'{"progress"'):
+                    rest = line + rest
+                elif on_progress is not None:
+                    on_progress(json.loads(line)["progress"])
 
 
 def _environment() -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,8 @@ from edgepack.runtime import quantization
 from edgepack.runtime.interpreter import Loaded, Port
 
 Arrays = dict[str, npt.NDArray[Any]]
+Report = Callable[[float], None]
+"""Told how much is done, 0 … 1, after every invoke."""
 
 
 def stored(values: npt.NDArray[Any], port: Port, name: str) -> npt.NDArray[Any]:
@@ -37,7 +39,9 @@ def stored(values: npt.NDArray[Any], port: Port, name: str) -> npt.NDArray[Any]:
     return cast
 
 
-def invoke_all(loaded: Loaded, chunks: Iterator[Arrays], count: int, model: str) -> Arrays:
+def invoke_all(
+    loaded: Loaded, chunks: Iterator[Arrays], count: int, model: str, report: Report = lambda fraction: None
+) -> Arrays:
     """Invokes once per batch of the model's own size and gathers outputs as stored, [count, …]."""
     batch = _batch(loaded, model)
     handle, feeds = loaded.handle, [(name, port.index) for name, port in loaded.inputs.items()]
@@ -58,8 +62,7 @@ def invoke_all(loaded: Loaded, chunks: Iterator[Arrays], count: int, model: str)
                     f"{model}: sample {done}: the interpreter refused to run: {error}"
                 ) from error
             for port in loaded.outputs:
-                found = handle.get_tensor(port.index)
-                rows = found if found.ndim and found.shape[0] == batch else found[np.newaxis]
+                rows = _rows(handle.get_tensor(port.index), port, batch, model)
                 if port.name not in results:
                     results[port.name] = np.empty((count, *rows.shape[1:]), rows.dtype)
                 if rows.shape[1:] != results[port.name].shape[1:]:
@@ -68,7 +71,20 @@ def invoke_all(loaded: Loaded, chunks: Iterator[Arrays], count: int, model: str)
                     )
                 results[port.name][done : done + took] = rows[:took]
             done += took
+            report(done / count)
     return results
+
+
+def _rows(found: npt.NDArray[Any], port: Port, batch: int, model: str) -> npt.NDArray[Any]:
+    """One row per sample: an output that has lost its batch axis is one row of a batch of one."""
+    if found.ndim and found.shape[0] == batch:
+        return found
+    if batch == 1:
+        return found[np.newaxis]
+    raise errors.ModelError(
+        f"{model}: output {port.name!r} has the shape {found.shape}, which is not one row for each of "
+        f"{batch} samples"
+    )
 
 
 def _batch(loaded: Loaded, model: str) -> int:

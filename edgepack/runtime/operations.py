@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from typing import Any, Final
 
 OPERATIONS: Final[dict[str, str]] = {
@@ -13,8 +14,10 @@ OPERATIONS: Final[dict[str, str]] = {
 }
 
 
-def run(operation: str, runtime: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Calls the operation's function with ``runtime`` and its arguments."""
-    module, function = OPERATIONS[operation].split(":")
-    result: dict[str, Any] = getattr(importlib.import_module(module), function)(runtime=runtime, **arguments)
-    return result
+def run(
+    operation: str, runtime: str, arguments: dict[str, Any], report: Callable[[float], None]
+) -> dict[str, Any]:
+    """Calls the operation's function with ``runtime``, ``report`` and its arguments."""
+    module, name = OPERATIONS[operation].split(":")
+    function: Callable[..., dict[str, Any]] = getattr(importlib.import_module(module), name)
+    return function(runtime=runtime, report=report, **arguments)

@@ -12,7 +12,7 @@ from edgepack import errors
 from edgepack.data.dataset import Dataset
 from edgepack.runtime import quantization
 from edgepack.runtime.arrays import save_npz
-from edgepack.runtime.inference import Arrays, invoke_all, stored
+from edgepack.runtime.inference import Arrays, Report, invoke_all, stored
 from edgepack.runtime.interpreter import Loaded, Port, load
 
 RAW_PREFIX = "raw:"
@@ -30,6 +30,7 @@ def predict_here(
     limit: int | None,
     raw: bool,
     sha256: str | None,
+    report: Report,
 ) -> dict[str, Any]:
     """Child side of `prediction.predict`."""
     started = time.perf_counter()
@@ -46,7 +47,7 @@ def predict_here(
         {name: stored(array, loaded.inputs[name], name) for name, array in batch.items()}
         for batch in data.batches(rows, limit=limit)
     )
-    outputs = invoke_all(loaded, chunks, count, model)
+    outputs = invoke_all(loaded, chunks, count, model, report)
     save_npz(Path(target), _readable(loaded, outputs, raw=raw))
     return {
         "samples": count,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgepack.records import TensorSpec
 from edgepack.runtime.availability import Kernels, Runtime, require
-from edgepack.runtime.client import DEFAULT_TIMEOUT_S, ask
+from edgepack.runtime.client import DEFAULT_TIMEOUT_S, OnProgress, ask
 
 if TYPE_CHECKING:  # the data room costs 0.2 s that a child for timing need not pay
     from edgepack.data.dataset import Dataset
@@ -50,6 +50,7 @@ def predict(
     sha256: str | None = None,
     timeout_s: float = DEFAULT_TIMEOUT_S,
     memory_bytes: int | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Prediction:
     """Runs a .tflite over a dataset and writes its float32 outputs, sample by sample in the data's order.
 
@@ -68,6 +69,7 @@ def predict(
       raw: also write outputs as stored, as ``raw:<name>``.
       sha256: expected digest of the model, checked before it is parsed.
       timeout_s, memory_bytes: limits of the child.
+      on_progress: told the fraction done, a few times a second.
 
     Raises:
       ModelError, DataError, StorageError, MissingDependencyError, ChildCrashError.
@@ -83,7 +85,14 @@ def predict(
         "raw": raw,
         "sha256": sha256,
     }
-    found = ask("predict", arguments, runtime=runtime, timeout_s=timeout_s, memory_bytes=memory_bytes)
+    found = ask(
+        "predict",
+        arguments,
+        runtime=runtime,
+        timeout_s=timeout_s,
+        memory_bytes=memory_bytes,
+        on_progress=on_progress,
+    )
     return Prediction(
         path=target,
         samples=found["samples"],

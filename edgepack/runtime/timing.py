@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from edgepack.runtime.inference import Report
 from edgepack.runtime.interpreter import Loaded, Port, load, module_of
 
 WINDOWS: Final = 3
@@ -41,6 +42,7 @@ def time_here(
     seed: int,
     vectors: str | None,
     sha256: str | None,
+    report: Report,
 ) -> dict[str, Any]:
     """Times one model: ``windows`` of nanoseconds per invoke, load and first-inference time, memory.
 
@@ -56,7 +58,10 @@ def time_here(
     first_ns = run()
     warmup_runs = 1 + _warm_up(run, limit_s=0.2 * seconds)
     minimum_s, limit_s = 0.375 * seconds / WINDOWS, 0.8 * seconds / WINDOWS
-    windows = [_window(run, minimum_s, limit_s) for _ in range(WINDOWS)]
+    windows = []
+    for number in range(WINDOWS):
+        report((number + 1) / (WINDOWS + 1))
+        windows.append(_window(run, minimum_s, limit_s))
     return {
         "load_ms": loaded.load_ms,
         "first_ns": first_ns,
@@ -79,6 +84,7 @@ def time_pair_here(
     seconds: float,
     rounds: int,
     seed: int,
+    report: Report,
 ) -> dict[str, Any]:
     """Times two models in turns.
 
@@ -91,7 +97,8 @@ def time_pair_here(
     random = np.random.Generator(np.random.PCG64(seed))
     gc.disable()
     results: list[dict[str, list[int]]] = []
-    for _ in range(rounds):
+    for number in range(rounds):
+        report(number / rounds)
         order = [("a", a, a_sha256), ("b", b, b_sha256)]
         if random.integers(2):
             order.reverse()

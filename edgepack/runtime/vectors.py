@@ -14,7 +14,7 @@ from edgepack import errors
 from edgepack.runtime.arrays import save_npz
 from edgepack.runtime.availability import Kernels, Runtime
 from edgepack.runtime.client import DEFAULT_TIMEOUT_S, ask
-from edgepack.runtime.inference import Arrays, invoke_all
+from edgepack.runtime.inference import Arrays, Report, invoke_all
 from edgepack.runtime.interpreter import load
 
 
@@ -85,13 +85,21 @@ def run_kernels(
 
 
 def run_here(
-    *, runtime: str, model: str, vectors: str, targets: dict[str, str], threads: int, sha256: str | None
+    *,
+    runtime: str,
+    model: str,
+    vectors: str,
+    targets: dict[str, str],
+    threads: int,
+    sha256: str | None,
+    report: Report,
 ) -> dict[str, Any]:
     """Child side."""
     arrays = _arrays(Path(vectors))
     samples = {name: tuple(array.shape[1:]) for name, array in arrays.items()}
     count = len(next(iter(arrays.values())))
-    for kernels, target in targets.items():
+    for done, (kernels, target) in enumerate(targets.items()):
+        report(done / len(targets))
         loaded = load(
             Path(model), runtime=runtime, kernels=kernels, threads=threads, sha256=sha256, samples=samples
         )

@@ -59,7 +59,7 @@ def test_a_fixed_batch_is_filled_up_and_cut_off(tmp_path: Path, dataset: MakeDat
 
 
 def test_limit_and_preprocessing(tmp_path: Path, dataset: MakeDataset) -> None:
-    model = handmade.difference(tmp_path / "m.tflite", free=True)
+    model = handmade.difference(tmp_path / "m.tflite", free=(0,))
     data = dataset(a=ROWS, b=np.zeros_like(ROWS), scale=0.5)
     assert runtime.predict(model, data, tmp_path / "y.npz", limit=2).samples == 2
     np.testing.assert_array_equal(_outputs(tmp_path / "y.npz")["difference"], ROWS[:2] / 2)
@@ -69,6 +69,21 @@ def test_samples_of_another_shape(tmp_path: Path, dataset: MakeDataset) -> None:
     model = handmade.difference(tmp_path / "m.tflite")
     with pytest.raises(errors.ModelError, match=r"takes samples of shape \(3,\), the data have \(4,\)"):
         runtime.predict(model, dataset(a=np.ones((2, 4)), b=np.ones((2, 4))), tmp_path / "y.npz")
+
+
+def test_free_axes_take_the_shape_of_the_data(tmp_path: Path, dataset: MakeDataset) -> None:
+    model = handmade.difference(tmp_path / "m.tflite", free=(0, 1))
+    wide = np.arange(14, dtype=np.float32).reshape(2, 7)
+    runtime.predict(model, dataset(a=wide, b=np.ones_like(wide)), tmp_path / "y.npz")
+    np.testing.assert_array_equal(_outputs(tmp_path / "y.npz")["difference"], wide - 1)
+
+
+def test_progress_is_told(tmp_path: Path, dataset: MakeDataset) -> None:
+    model = handmade.difference(tmp_path / "m.tflite")
+    many = np.zeros((100_000, 3), np.float32)
+    told: list[float] = []
+    runtime.predict(model, dataset(a=many, b=many), tmp_path / "y.npz", on_progress=told.append)
+    assert told == sorted(told) and 0 < told[0] <= told[-1] <= 1
 
 
 def test_quantized_output_and_raw_integers(tmp_path: Path, dataset: MakeDataset) -> None:
