@@ -116,7 +116,7 @@ def _default(field: FieldInfo) -> str:
     if value is None or value is PydanticUndefined or value == ():
         return ""
     if isinstance(value, BaseModel):
-        set_values = {key: item for key, item in value.model_dump(mode="json", exclude_unset=True).items()}
+        set_values = value.model_dump(mode="json", exclude_unset=True)
         return f"`{json.dumps(set_values)}`" if set_values else "its defaults"
     return f"`{json.dumps(value)}`"
 

@@ -84,7 +84,7 @@ class Factorize(StageSettings):
             return Decision(
                 reason=f"{kernel.array.size:,} weights: fewer than min_weights = {self.min_weights:,}"
             )
-        cost = splits.work(facts, kernel, self.form)
+        cost = splits.work(facts, kernel, self.form, self.goal[0])
         if target.work_limit is not None and cost > target.work_limit:
             return Decision(
                 parameters={"form": self.form, "rank": None, "kernels": [kernel.role]},
@@ -96,9 +96,9 @@ class Factorize(StageSettings):
     def _decide(self, target: Target, kernel: Kernel, cost: float) -> Decision:
         goal, value = self.goal
         strides = splits.strides_of(target.facts)
-        found = [
-            splits.split(form, kernel, goal, value, strides) for form in splits.forms(target.facts, self.form)
-        ]
+        fitting = splits.forms(target.facts, self.form)
+        measured = splits.needs_singular_values(goal, fitting)
+        found = [splits.split(form, kernel, goal, value, strides, measured=measured) for form in fitting]
         paying = [each for each in found if each.savings.pays and _saving(each) >= self.min_saving]
         if not paying:
             nearest = max(found, key=_saving)

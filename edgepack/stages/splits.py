@@ -69,10 +69,18 @@ def forms(facts: LayerFacts, wanted: str) -> tuple[str, ...]:
     return ("channel",) if flat else (wanted,)
 
 
-def work(facts: LayerFacts, kernel: Kernel, wanted: str) -> float:
+def needs_singular_values(goal: Goal, fitting: Sequence[str]) -> bool:
+    """Whether the rank, or the choice between several forms, depends on the weights and not only on the shape."""
+    return goal in ("energy", "max_error") or len(fitting) > 1
+
+
+def work(facts: LayerFacts, kernel: Kernel, wanted: str, goal: Goal) -> float:
     """Multiply-adds that the singular values of all fitting forms cost, roughly."""
     total = 0.0
-    for form in forms(facts, wanted):
+    fitting = forms(facts, wanted)
+    if not needs_singular_values(goal, fitting):
+        return total
+    for form in fitting:
         shape = kernel.array.shape
         sides = [min(shape[2:]), max(shape[2:])] if form == "tucker" else [rank_limit(form, shape)]
         total += sum(kernel.array.size * side + 8.0 * side**3 for side in sides)
@@ -84,20 +92,29 @@ def rank_limit(form: str, shape: Sequence[int]) -> int:
     return factorize.full_rank(cast(factorize.Form, form), shape)
 
 
-def split(form: str, kernel: Kernel, goal: Goal, value: float | Rank, strides: Sequence[int]) -> Split:
+def split(
+    form: str,
+    kernel: Kernel,
+    goal: Goal,
+    value: float | Rank,
+    strides: Sequence[int],
+    *,
+    measured: bool = True,
+) -> Split:
     """The split of one form that reaches a goal.
 
     Args:
       kernel: its values are needed for the goals "energy" and "max_error" only.
       value: fraction of the energy, fraction of the weights, rank, or relative error.
       strides: of the layer, one per spatial axis; () for Dense.
+      measured: whether `Split.error` is wanted for goals that do not need it.
     """
     if form == "tucker":
         return _tucker_split(kernel, goal, value, strides)
     two = cast(factorize.Form, form)
     shape = kernel.array.shape
     singular = None
-    if goal in ("energy", "max_error") or form in ("spatial", "channel"):
+    if measured or goal in ("energy", "max_error"):
         singular = rank.singular_values(two, kernel.array)
     if goal == "energy":
         assert singular is not None
