@@ -45,7 +45,7 @@ def test_writing_it_again_changes_nothing(write, tmp_path) -> None:
     changes = {
         'name = "digits"': 'name = "digits"\nlabels = ["ä", "\\"b\\"", "tab\\t"]',
         "sparsity = 0.5": 'sparsity = 0.5\nlayers = ["conv*", "!conv_1"]\n[[stage.target]]\nlayers = "d"\nsparsity = 0.1',
-        "energy = 0.95": 'rank = [3, 4]\nform = "tucker"\ntrain = { epochs = 5, distill = true, class_weights = { 0 = 2.0 } }',
+        "energy = 0.95": 'rank = [3, 4]\nform = "tucker"\ntrain = { epochs = 5, distill = true }',
         "offset = 0.0": 'offset = [0.0, -1.5e-30]\n[preprocess."odd name"]\nscale = 2.0',
     }
     first = recipe.load(write(changes))
