@@ -15,6 +15,7 @@ from typing import Any
 
 from edgepack.backend import rebuild, session
 from edgepack.backend.epochs import Report
+from edgepack.backend.fold import fold
 from edgepack.backend.found import answer
 from edgepack.backend.kernels import kernel_variables, named_layer
 from edgepack.backend.training import fit
@@ -37,6 +38,8 @@ def cluster(
 ) -> dict[str, Any]:
     """Writes `target`: `source` with at most `clusters` distinct values per channel or layer, zero included.
 
+    Where a layer shares its values as a whole, a BatchNormalization behind it is folded into it first.
+
     Args:
       source, target: candidates.
       layers: {name: {"clusters": k, "per": "channel" | "layer", "initialization", "kernels": [roles]}}.
@@ -52,8 +55,12 @@ def cluster(
       ModelError: a layer does not exist.
     """
     session.seed_everything(seed)
-    model = rebuild.load(Path(source))
+    whole = [name for name, parameters in layers.items() if parameters["per"] == "layer"]
+    # Per channel nothing is lost: folding scales a channel's values alike.
+    graph, folded = fold(rebuild.read(Path(source)), whole)
+    model = rebuild.build(graph)
     notes, history = list[dict[str, Json]](), list[dict[str, Json]]()
+    notes.extend(_folding(name, norm) for name, norm in folded.items())
     held = {name: dict(promise) for name, promise in keep.items()}
     for number, (name, parameters) in enumerate(layers.items()):
         report(f"{TITLE}: {name}", number / len(layers))
@@ -64,6 +71,13 @@ def cluster(
         history = fit(model, training, held, seed, report, notes=notes, title=TITLE)
     rebuild.save(model, Path(target))
     return answer(Path(target), layers, notes=notes, history=history)
+
+
+def _folding(layer: str, norm: str) -> dict[str, Json]:
+    reason = (
+        f"BatchNormalization {norm!r} folded into it first: it would scale every channel's values differently"
+    )
+    return {"layer": layer, "action": "note", "reason": reason}
 
 
 def _share(model: Any, name: str, parameters: Mapping[str, Any], zeros: bool, seed: int) -> None:

@@ -11,6 +11,7 @@ import pytest
 from edgepack.backend import rebuild
 from edgepack.backend.cluster import cluster
 from edgepack.backend.constraints import cluster_members
+from edgepack.backend.fold import fold
 from edgepack.numerics import sparsity
 from edgepack.stages.training import Training
 from tests.backend.training_cases import dataset, picture_net, pictures, quiet
@@ -80,6 +81,22 @@ def test_training_moves_the_shared_values(source: Path) -> None:
     for name in LAYERS:
         old, new = (model.get_layer(name).get_weights()[0] for model in (start, trained))
         assert not np.array_equal(old, new)
+
+
+def test_a_batch_normalization_is_folded_before_a_whole_layer_shares_its_values(source: Path) -> None:
+    model = rebuild.load(source)
+    generator = np.random.default_rng(0)
+    norm = model.get_layer("norm")
+    norm.set_weights([generator.uniform(0.5, 2.0, weight.shape) for weight in norm.get_weights()])
+    rebuild.save(model, source)
+    graph, folded = fold(rebuild.read(source), ["first", "second", "classes"])
+    assert folded == {"first": "norm"}
+    images, _ = pictures(8)
+    np.testing.assert_allclose(rebuild.build(graph)(images), model(images), atol=1e-5)
+    answer = run(source, {"first": {"clusters": 5, "per": "layer"}}, KEEP)
+    assert answer["layers"]["first"]["distinct"] <= 5 and "folded" in answer["notes"][0]["reason"]
+    kept = run(source, {"first": {"clusters": 5, "per": "channel"}}, KEEP)
+    assert kept["notes"] == []
 
 
 def test_members_of_a_cluster_are_found_again_from_their_values() -> None:
