@@ -19,23 +19,46 @@ from edgepack import errors
 
 MAX_STRING_BYTES = 1 << 16
 MAX_TABLES = 1 << 20
+MOST_READINGS = 16
+ALLOWANCE_BYTES = 1 << 20
 
 
 class DamagedError(errors.ModelError):
     """The bytes are not a well-formed .tflite."""
 
 
+class Source:
+    """The bytes of a file, and how much of them was read so far.
+
+    Lists may overlap: a file of 100 KB can name one list of 100 KB from 10,000 places. So what is read is
+    summed, and a file that makes its reader work out of proportion to its size is refused.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self._left = len(data) * MOST_READINGS + ALLOWANCE_BYTES
+
+    def spend(self, size_bytes: int) -> None:
+        self._left -= size_bytes
+        if self._left < 0:
+            raise DamagedError("its lists overlap without end")
+
+
 @dataclass(frozen=True)
 class Table:
-    """A table at a position in a buffer; construction through `root` or `Table.table` checks its bounds."""
+    """A table at a position in a file; construction through `root` or `Table.table` checks its bounds."""
 
-    data: bytes
+    source: Source
     position: int
     slots: tuple[int, ...]
 
     @classmethod
     def root(cls, data: bytes) -> Table:
-        return _table(data, 0)
+        return _table(Source(data), 0)
+
+    @property
+    def data(self) -> bytes:
+        return self.source.data
 
     def scalar(self, slot: int, kind: str, default: int = 0) -> int:
         """An integer field; `kind` is a struct code such as "i"."""
@@ -44,7 +67,7 @@ class Table:
 
     def table(self, slot: int) -> Table | None:
         at = self._field(slot, 4)
-        return None if at is None else _table(self.data, at)
+        return None if at is None else _table(self.source, at)
 
     def text(self, slot: int) -> str | None:
         vector = self._vector(slot, 1)
@@ -71,7 +94,7 @@ class Table:
         start, length = vector
         if length > MAX_TABLES:
             raise DamagedError(f"a list of {length:,} tables; at most {MAX_TABLES:,} are sensible")
-        return [_table(self.data, start + 4 * number) for number in range(length)]
+        return [_table(self.source, start + 4 * number) for number in range(length)]
 
     def _field(self, slot: int, size: int) -> int | None:
         offset = self.slots[slot] if slot < len(self.slots) else 0
@@ -90,6 +113,7 @@ class Table:
         (length,) = struct.unpack_from("<I", self.data, start)
         if start + 4 + length * item_size > len(self.data):
             raise DamagedError("a list runs past the end of the file")
+        self.source.spend(length * item_size)
         return start + 4, length
 
 
@@ -104,7 +128,8 @@ def _followed(data: bytes, at: int) -> int:
     return target
 
 
-def _table(data: bytes, at: int) -> Table:
+def _table(source: Source, at: int) -> Table:
+    data = source.data
     position = _followed(data, at)
     (back,) = struct.unpack_from("<i", data, position)
     vtable = position - back
@@ -116,4 +141,5 @@ def _table(data: bytes, at: int) -> Table:
     slots = struct.unpack_from(f"<{(size - 4) // 2}H", data, vtable + 4)
     if any(slot >= extent for slot in slots):
         raise DamagedError("a table's field lies outside the table")
-    return Table(data, position, slots)
+    source.spend(size)
+    return Table(source, position, slots)

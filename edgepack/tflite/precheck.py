@@ -131,10 +131,11 @@ def _tensor(table: Table, index: int, buffers: tuple[Array, ...]) -> Tensor:
     if not 0 <= code < len(DTYPES):
         raise DamagedError(f"tensor {index} has the unknown type {code}")
     dtype = DTYPES[code]
-    shape = tuple(int(size) for size in table.numbers(0, "<i4"))
-    signature = tuple(int(size) for size in table.numbers(7, "<i4")) or shape
-    if len(shape) > MAX_RANK or any(size < 0 for size in shape):
-        raise DamagedError(f"tensor {index} has the impossible shape {list(shape)}")
+    stored_shape = table.numbers(0, "<i4")
+    if stored_shape.size > MAX_RANK or (stored_shape < 0).any():
+        raise DamagedError(f"tensor {index} has the impossible shape {stored_shape[:MAX_RANK].tolist()}")
+    shape = tuple(stored_shape.tolist())
+    signature = tuple(table.numbers(7, "<i4").tolist()) or shape
     number = table.scalar(2, "I")
     _within([number], len(buffers), f"tensor {index} names a buffer that does not exist")
     raw = buffers[number]
