@@ -66,6 +66,8 @@ class _Flattener:
     def run(self, template: Template) -> Flat:
         flat = self._flat
         inputs = list(named_ends(template.inputs))
+        if not inputs or not any(named_ends(template.outputs)):
+            raise errors.ModelError(f"{self._where}: model {template.name!r} has no inputs or no outputs")
         for name, local in inputs:
             leaf = template.children.get(local.layer)
             if not isinstance(leaf, Leaf) or leaf.class_name != INPUT_KIND:
