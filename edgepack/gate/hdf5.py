@@ -7,6 +7,7 @@ runs it in a forked child.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,13 +34,20 @@ _ATTRIBUTES: Final = (
 _FILTERS: Final = frozenset((_DEFLATE, _SHUFFLE, _FLETCHER32, _LZF))
 
 
-def scan(source: Path | bytes, where: str, *, with_data: bool) -> Contents:
+def scan(
+    source: Path | bytes,
+    where: str,
+    *,
+    with_data: bool,
+    before_data: Callable[[int], None] = lambda declared_bytes: None,
+) -> Contents:
     """Everything that a Keras model keeps in one HDF5 file.
 
     Args:
       source: a path, or the bytes of a file (the weights member of a .keras archive).
       where: names the file in messages.
       with_data: False leaves the datasets' values unread.
+      before_data: told how many bytes the datasets declare, once they are found acceptable.
 
     Raises:
       ModelError: damaged, or asks for something that a Keras file never does (links, external storage, virtual
@@ -54,6 +62,7 @@ def scan(source: Path | bytes, where: str, *, with_data: bool) -> Contents:
                 found = scanner.strings(holder, name)
                 if found is not None:
                     texts[holder, name] = found
+        before_data(scanner.declared_bytes)
         return Contents(
             where=where,
             groups=frozenset(scanner.groups),
@@ -74,6 +83,7 @@ class _Scanner:
             raise self._damaged(error) from None
         self.groups: set[str] = {""}
         self.datasets: dict[str, h5py.Dataset] = {}
+        self.declared_bytes = 0
         try:
             self._walk()
         except BaseException:
@@ -131,7 +141,6 @@ class _Scanner:
             raise self._damaged(error) from None
 
     def _walk(self) -> None:
-        declared_total = 0
         seen = 0
         stack: list[tuple[str, Any]] = [("", self._file)]
         while stack:
@@ -154,11 +163,11 @@ class _Scanner:
                     self.groups.add(path)
                     stack.append((path, item))
                 else:
-                    declared_total += self._check_dataset(item, path)
+                    self.declared_bytes += self._check_dataset(item, path)
                     self.datasets[path] = item
-                if declared_total > SIZE_LIMIT_BYTES:
+                if self.declared_bytes > SIZE_LIMIT_BYTES:
                     raise errors.ModelError(
-                        f"{self._where}: declares {declared_total:,} bytes at {path!r}; the limit is "
+                        f"{self._where}: declares {self.declared_bytes:,} bytes at {path!r}; the limit is "
                         f"{SIZE_LIMIT_BYTES:,}"
                     )
 

@@ -17,8 +17,8 @@ from edgepack.gate.contents import Contents
 from edgepack.gate.hdf5 import scan
 
 CPU_LIMIT_S: Final = 120
-MEMORY_LIMIT_BYTES: Final = 8 << 30
-"""Address space that reading may take on top of what the process has: weights are at most 2 GiB, held three times."""
+WORKING_MEMORY_BYTES: Final = 512 << 20
+"""Address space for libhdf5 itself, on top of what the process has; damaged lengths would otherwise take gigabytes."""
 
 
 def read_hdf5(source: Path | bytes, where: str, *, with_data: bool) -> Contents:
@@ -77,10 +77,17 @@ def _answer_and_exit(source: Path | bytes, where: str, with_data: bool, send: in
             signal.signal(number, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         _lower(resource.RLIMIT_CPU, CPU_LIMIT_S)
-        _lower(resource.RLIMIT_AS, _address_space_bytes() + MEMORY_LIMIT_BYTES)
+        memory_bytes = _address_space_bytes() + WORKING_MEMORY_BYTES
+        _lower(resource.RLIMIT_AS, memory_bytes)
+
+        def make_room(
+            declared_bytes: int,
+        ) -> None:  # as read, as converted, as bytes on the way to the parent
+            _lower(resource.RLIMIT_AS, memory_bytes + 3 * declared_bytes)
+
         with os.fdopen(send, "wb") as stream:
             try:
-                contents = scan(source, where, with_data=with_data)
+                contents = scan(source, where, with_data=with_data, before_data=make_room)
             except errors.ModelError as error:
                 stream.write(json.dumps({"refused": str(error)}).encode() + b"\n")
             else:
@@ -91,6 +98,7 @@ def _answer_and_exit(source: Path | bytes, where: str, with_data: bool, send: in
 
 
 def _lower(limit: int, value: int) -> None:
+    """Sets the soft limit, which the child may raise again up to the hard one."""
     _, hard = resource.getrlimit(limit)
     wanted = value if hard == resource.RLIM_INFINITY else min(value, hard)
     resource.setrlimit(limit, (wanted, hard))
