@@ -55,6 +55,22 @@ def test_failures_leave_the_old_file_and_nothing_else(
     assert (tmp_path / "file").read_bytes() == b"old"
 
 
+def test_a_file_that_is_really_too_large(tmp_path: Path) -> None:
+    """The kernel itself refuses the write half-way, as on a full disk."""
+    code = (
+        "import resource, sys; from pathlib import Path; from edgepack import durable, errors\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "try: durable.write_atomically(Path(sys.argv[1]), bytes(5000))\n"
+        "except errors.StorageError as error: print(error)"
+    )
+    (tmp_path / "file").write_bytes(b"old")
+    found = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "file")], capture_output=True, text=True, check=True
+    )
+    assert "5,000 bytes are needed" in found.stdout
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("file", b"old")]
+
+
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(errors.StorageError, match="No such file"):
         durable.write_atomically(tmp_path / "absent" / "file", b"")

@@ -14,7 +14,7 @@ from edgepack import errors
 from edgepack.bundle.golden import Arrays, Golden, OutputCheck, argmax_agreement, difference
 from edgepack.durable import storage_errors
 from edgepack.records import TensorSpec, file_sha256
-from edgepack.runtime import Runtime, run_kernels
+from edgepack.runtime import Runtime, require, run_kernels
 
 COUNT: Final = 16
 FLOAT_TOLERANCE: Final = 1e-5
@@ -63,6 +63,8 @@ def make_golden(
         model_sha256=digest,
         inputs=drawn,
         outputs=reference,
+        runtime=runtime,
+        version=require(runtime),
         source="synthetic" if vectors is None else "data",
         seed=seed,
         checks=tuple(_measured(name, reference[name], default[name]) for name in sorted(reference)),

@@ -16,7 +16,7 @@ from edgepack.bundle import archive
 from edgepack.bundle.golden import Golden, GoldenReport, check, decode
 from edgepack.durable import storage_errors, write_atomically
 from edgepack.records import Json, canonical_json
-from edgepack.runtime import Kernels, Runtime, run_golden
+from edgepack.runtime import Kernels, Runtime, require, run_golden
 
 FORMAT: Final = "edgepack.package/1"
 SUFFIX: Final = ".edgepack"
@@ -148,7 +148,10 @@ def extracted_model(package: Package) -> Iterator[Path]:
 def verify_golden(
     package: Package, *, runtime: Runtime = "litert", kernels: Kernels = "default", threads: int = 1
 ) -> GoldenReport:
-    """Runs the golden vectors here: reference kernels must give the same bits, others stay in the tolerance.
+    """Runs the golden vectors here.
+
+    The reference kernels of the runtime and version that made them must give the same bits; others must stay
+    within the recorded tolerance.
 
     Raises:
       PackageError: outputs don't fit the vectors.
@@ -163,7 +166,7 @@ def verify_golden(
             threads=threads,
             sha256=package.model_sha256,
         )
-    return check(package.golden, found, runtime=runtime, kernels=kernels)
+    return check(package.golden, found, runtime=runtime, version=require(runtime), kernels=kernels)
 
 
 def _manifest(text: bytes, source: str) -> dict[str, Any]:

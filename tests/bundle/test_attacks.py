@@ -180,6 +180,12 @@ ATTACKS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
         lambda data: _with_manifest(_members(data), lambda document: document.update(golden=None)),
         "do not fit their description",
     ),
+    "golden tolerance a word": (
+        lambda data: _with_manifest(
+            _members(data), lambda document: document["golden"]["checks"][0].update(tolerance="any")
+        ),
+        "do not fit their description",
+    ),
     "golden claims a terabyte": (
         lambda data: _with_manifest(
             _members(data), lambda document: document["golden"]["tensors"][0].update(shape=[1 << 40])

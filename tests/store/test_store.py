@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import hashlib
 import json
 import os
@@ -197,6 +198,11 @@ def test_a_root_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(errors.StorageError, match="Not a directory"):
         Store(tmp_path / "file" / "cache")
+
+
+def test_examples() -> None:
+    result = doctest.testmod(entry_module)
+    assert result.attempted > 0 and result.failed == 0
 
 
 def test_default_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
