@@ -13,6 +13,7 @@ from edgepack import errors
 from edgepack.data import Dataset
 
 PREFETCHED_BATCHES = 2
+Batch = tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,10 +47,10 @@ class Feed:
         return min(self.batch_size, len(self.rows) - number * self.batch_size)
 
     def batches(self, *, shuffle_seed: int | None) -> Any:
-        """One epoch as tf.data of (inputs, labels, weights).
+        """One epoch as tf.data of (inputs, labels, weights, shares).
 
-        The weights are divided by the size of the whole batch, so that the sum of weighted losses over all
-        replicas is the mean loss.
+        Weights, and shares (the same without class weights), are divided by the size of the whole batch, so
+        that sums over all replicas are means.
 
         Args:
           shuffle_seed: order of the samples; None keeps their own order.
@@ -71,18 +72,18 @@ class Feed:
         batches = tf.data.Dataset.from_generator(epoch, output_signature=signature)
         options = tf.data.Options()
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-        # Deterministic either way; two threads suffice to hide the reading behind the training.
         options.deterministic = True
         return batches.prefetch(PREFETCHED_BATCHES).with_options(options)
 
-    def _batch(self, rows: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]:
+    def _batch(self, rows: np.ndarray) -> Batch:
         inputs = {
             name: self.dataset.preprocess[name].apply(self.dataset.stored(name)[rows])
             for name in self.dataset.inputs
         }
         labels = {name: np.asarray(array[rows]) for name, array in self.labels.items()}
         weights = np.ones(len(rows), np.float32) if self.weights is None else self.weights[rows]
-        return inputs, labels, weights / np.float32(len(rows))
+        shares = np.full(len(rows), 1.0 / len(rows), np.float32)
+        return inputs, labels, weights * shares, shares
 
 
 def chosen_rows(count: int, fraction: float, seed: int) -> np.ndarray:

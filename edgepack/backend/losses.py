@@ -74,11 +74,11 @@ def per_sample(steps: Any, predictions: Any) -> Any:
     import tensorflow as tf
 
     mask = getattr(predictions, "_keras_mask", None)
-    if mask is not None and steps.shape.rank == mask.shape.rank:
+    axes = list(range(1, steps.shape.rank))  # works for a replica without samples, where a reshape does not
+    if mask is not None and axes and steps.shape.rank == mask.shape.rank:
         weight = tf.cast(mask, steps.dtype)
-        axes = list(range(1, steps.shape.rank))
         return tf.reduce_sum(steps * weight, axis=axes) / tf.maximum(tf.reduce_sum(weight, axis=axes), 1.0)
-    return tf.reduce_mean(tf.reshape(steps, [tf.shape(steps)[0], -1]), axis=1)
+    return tf.reduce_mean(steps, axis=axes) if axes else steps
 
 
 def head(tensor: Any) -> Head:

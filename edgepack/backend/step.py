@@ -145,7 +145,7 @@ class TrainStep:
     def _update(self, batch: Any) -> Any:
         import tensorflow as tf
 
-        inputs, labels, weights = batch
+        inputs, labels, weights, shares = batch
         replicas = 1 if self._strategy is None else self._strategy.num_replicas_in_sync
         with tf.GradientTape() as tape:
             tape.watch(self._variables)
@@ -157,22 +157,20 @@ class TrainStep:
         gradients = self._constraints.gradients(tape.gradient(total, self._variables), self._variables)
         pairs = [(g, v) for g, v in zip(gradients, self._variables, strict=True) if g is not None]
         self._optimizer.apply_gradients(pairs)
-        return loss, self._scored(labels, predictions, weights)
+        return loss, self._scored(labels, predictions, shares)
 
     def _measure(self, batch: Any) -> Any:
         import tensorflow as tf
 
-        inputs, labels, weights = batch
+        inputs, labels, weights, shares = batch
         predictions = outputs(self._model, inputs, training=False)
         loss = tf.reduce_sum(self._objective.samples(inputs, labels, predictions) * weights)
-        return loss, self._scored(labels, predictions, weights)
+        return loss, self._scored(labels, predictions, shares)
 
-    def _scored(self, labels: Any, predictions: Any, weights: Any) -> Any:
+    def _scored(self, labels: Any, predictions: Any, shares: Any) -> Any:
         import tensorflow as tf
 
         score = self._objective.score(labels, predictions)
         if score is None:
             return tf.constant(0.0)
-        # Class weights shape the loss; a score counts every sample once.
-        replicas = 1 if self._strategy is None else self._strategy.num_replicas_in_sync
-        return tf.reduce_mean(score) / replicas
+        return tf.reduce_sum(score * shares)  # class weights shape the loss; a score counts every sample once
