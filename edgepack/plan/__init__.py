@@ -8,6 +8,18 @@ pruning on every layer.
 
 from edgepack.plan.resolve import resolve, resume
 from edgepack.plan.steps import Cell, Plan, Row, Step, settle
-from edgepack.plan.table import as_json, cells, columns
+from edgepack.plan.table import as_json, cells, columns, ledger
 
-__all__ = ["Cell", "Plan", "Row", "Step", "as_json", "cells", "columns", "resolve", "resume", "settle"]
+__all__ = [
+    "Cell",
+    "Plan",
+    "Row",
+    "Step",
+    "as_json",
+    "cells",
+    "columns",
+    "ledger",
+    "resolve",
+    "resume",
+    "settle",
+]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from edgepack.plan.steps import Cell, Plan, Row
-from edgepack.records import Claim, Json
+from edgepack.records import Claim, Json, LedgerEntry
 
 _SHOWN_FIRST = ("sparsity", "threshold", "pattern", "clusters", "form", "rank")
 
@@ -40,6 +40,18 @@ def text(cell: Cell) -> str:
     head = {"made": "", "undecided": ""}.get(cell.action, f"{cell.action}: ")
     middle = f"{what}, " if what and cell.action == "deferred" else ""
     return f"{head}{middle}{cell.reason}"
+
+
+def ledger(plan: Plan) -> tuple[LedgerEntry, ...]:
+    """One line for each layer that a stage leaves alone, hands on or loses, with the reason; in stage order."""
+    return tuple(
+        LedgerEntry(
+            stage=stage.use, layer=row.layer, action=row.cells[number].action, reason=row.cells[number].reason
+        )
+        for number, stage in plan.stages
+        for row in plan.rows
+        if number in row.cells and row.cells[number].action in ("left alone", "deferred", "lost")
+    )
 
 
 def as_json(plan: Plan) -> dict[str, Json]:

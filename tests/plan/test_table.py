@@ -24,6 +24,15 @@ def test_columns_name_one_shot_only_without_training(cnn) -> None:
     assert plan.columns(resolved) == ["1 prune", "2 factorize"]
 
 
+def test_the_ledger_has_a_reason_for_every_layer_without_work(cnn) -> None:
+    resolved = plan.resolve([Prune(sparsity=0.5), Factorize(energy=0.95)], cnn)
+    lines = {(line.stage, line.layer): line for line in plan.ledger(resolved)}
+    assert all(line.reason for line in lines.values())
+    assert lines["prune", "norm"].action == "left alone"
+    assert lines["prune", "conv_2"].action == "deferred"
+    assert ("prune", "conv_3") not in lines and ("factorize", "conv_3") in lines
+
+
 def test_json_is_complete_and_plain(cnn) -> None:
     stages = [Prune(sparsity=0.5), Cluster(clusters=16), Factorize(energy=0.95)]
     document = plan.as_json(plan.resolve(stages, cnn))
