@@ -14,13 +14,21 @@ from edgepack.records import Json, TensorSpec
 Report = Callable[[str, float | None], None]
 
 
-def import_model(*, source: str, target: str, report: Report, trust_input: bool = False) -> dict[str, Json]:
+def import_model(
+    *,
+    source: str,
+    target: str,
+    report: Report,
+    trust_input: bool = False,
+    outputs: Sequence[str] | None = None,
+) -> dict[str, Json]:
     """Reads a .keras, .h5 or (trusted) SavedModel and writes it as a candidate.
 
     Args:
       source: the user's model.
       target: the candidate .h5 to write; not written where the result is a SavedModel.
       trust_input: whether a SavedModel may be loaded, which runs what it holds.
+      outputs: keep only these; None keeps all.
 
     Returns:
       ``{"kind": "candidate" | "saved_model", "inputs": [spec], "outputs": [spec], "dropped": [[layer, reason]],
@@ -37,15 +45,17 @@ def import_model(*, source: str, target: str, report: Report, trust_input: bool 
             raise errors.TrustError(
                 f"{path} is a SavedModel, and loading one runs what it holds; pass --trust-input if you trust its origin"
             )
-        return _import_saved_model(path, Path(target))
+        return _import_saved_model(path, Path(target), outputs)
     report("reading the model", None)
-    return _write(path, Path(target))
+    return _write(path, Path(target), outputs)
 
 
-def _write(path: Path, target: Path) -> dict[str, Json]:
+def _write(path: Path, target: Path, outputs_kept: Sequence[str] | None) -> dict[str, Json]:
     from edgepack.backend import rebuild
 
     graph = rebuild.read(path)
+    if outputs_kept is not None:
+        graph = gate.keep_outputs(graph, outputs_kept)
     model = rebuild.build(graph)
     rebuild.save(model, target)
     inputs = [_spec(name, tensor) for name, tensor in zip(model.input_names, model.inputs, strict=True)]
@@ -53,7 +63,7 @@ def _write(path: Path, target: Path) -> dict[str, Json]:
     return _result("candidate", inputs, outputs, dropped=graph.dropped)
 
 
-def _import_saved_model(folder: Path, target: Path) -> dict[str, Json]:
+def _import_saved_model(folder: Path, target: Path, outputs: Sequence[str] | None) -> dict[str, Json]:
     from edgepack.backend.saved_model import Served, keras_model
 
     model = keras_model(folder)
@@ -63,7 +73,7 @@ def _import_saved_model(folder: Path, target: Path) -> dict[str, Json]:
             legacy = Path(scratch) / "model.h5"
             try:
                 model.save(legacy, include_optimizer=False, save_format="h5")
-                return _write(legacy, target)
+                return _write(legacy, target, outputs)
             except (errors.ModelError, NotImplementedError, ValueError, TypeError) as error:
                 reason = str(error).replace(f"{legacy}: ", "")
     served = Served(folder)

@@ -2,6 +2,7 @@
 
 from edgepack.gate.facts import Kernel, LayerFacts, layer_facts
 from edgepack.gate.graph import INPUT_KIND, Call, Graph, Layer, Ref, map_refs, refs_in
+from edgepack.gate.outputs import keep_outputs
 from edgepack.gate.reader import read
 from edgepack.gate.sniff import is_saved_model
 
@@ -14,6 +15,7 @@ __all__ = [
     "LayerFacts",
     "Ref",
     "is_saved_model",
+    "keep_outputs",
     "layer_facts",
     "map_refs",
     "read",

@@ -15,7 +15,7 @@ from edgepack.pipeline.environment import versions
 from edgepack.pipeline.quantizing import Accept, Quantized, float_baseline, quantized
 from edgepack.pipeline.reporter import Reporter
 from edgepack.pipeline.result import BuildResult, MetricResult, PackageResult, Weighed
-from edgepack.pipeline.sources import Datasets, Source, import_candidate, open_data, open_source
+from edgepack.pipeline.sources import Datasets, Source, import_candidate, open_data, open_source, warm_up
 from edgepack.pipeline.steps import Worked, run_steps
 from edgepack.pipeline.verdict import reasons_against
 from edgepack.pipeline.weighing import latencies, weighed
@@ -80,12 +80,13 @@ def build(recipe: Recipe, options: Options, reporter: Reporter) -> BuildResult:
         ) as workspace,
     ):
         source = open_source(recipe, workspace, trust_input=options.trust_input)
+        warm_up(recipe, source, workspace)
         resolved = plan.resolve(
             recipe.stages, source.facts, order=recipe.order, has_training=recipe.data.training is not None
         )
         datasets = open_data(recipe, source, workspace, trust_code=options.trust_code)
         metric = evaluate.chosen_metric(recipe, datasets.evaluation, trust_code=options.trust_code)
-        told = findings.of_data(recipe, source, datasets, workspace)
+        told = findings.of_data(recipe, datasets, workspace)
         run = _compressed(recipe, options, workspace, source, resolved, datasets, metric)
         packages = _packages(run, devices)
     result = BuildResult(
@@ -109,7 +110,7 @@ def _compressed(
     datasets: Datasets,
     metric: Metric,
 ) -> _Run:
-    original = import_candidate(source, workspace, trust_input=options.trust_input)
+    original = import_candidate(recipe, source, workspace, trust_input=options.trust_input)
     worked = run_steps(resolved, recipe, source, original, datasets, workspace, trust_code=options.trust_code)
     return _Run(
         recipe=recipe,
@@ -142,9 +143,7 @@ def _quantized(run: _Run, target: Device | None) -> Quantized:
         found = _metric(run, evaluate.tflite_answers(artifact, run.datasets.evaluation, run.workspace))
         if found.drop <= budget.max_drop:
             return None
-        return (
-            f"{found.name} fell from {found.float_value:.4f} to {found.tflite_value:.4f}, more than {budget.max_drop:g}"
-        )
+        return f"{found.name} fell from {found.float_value:.4f} to {found.tflite_value:.4f}, more than {budget.max_drop:g}"
 
     accept = Accept(
         judge=judge,

@@ -30,7 +30,7 @@ def chosen_metric(recipe: Recipe, dataset: Dataset, *, trust_code: bool) -> Metr
       DataError: the metric needs labels and there are none, or its function cannot be imported.
       TrustError: a "module:function" without --trust-code.
     """
-    name = recipe.metric.name
+    name = recipe.metric.computed
     function = None
     if ":" in name:
         function = user_function(

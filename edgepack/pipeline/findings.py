@@ -6,13 +6,13 @@ from pathlib import Path
 
 from edgepack import errors
 from edgepack.data import Dataset, Finding, lint
-from edgepack.pipeline.sources import Datasets, Source
+from edgepack.pipeline.sources import Datasets
 from edgepack.pipeline.workspace import Workspace
 from edgepack.recipe import Recipe
 from edgepack.records import Json
 
 
-def of_data(recipe: Recipe, source: Source, datasets: Datasets, workspace: Workspace) -> list[dict[str, str]]:
+def of_data(recipe: Recipe, datasets: Datasets, workspace: Workspace) -> list[dict[str, str]]:
     """Findings of reading and of the calibration lint, told to the reporter as they are found.
 
     Raises:
@@ -23,11 +23,6 @@ def of_data(recipe: Recipe, source: Source, datasets: Datasets, workspace: Works
         raise errors.RecipeError(
             f"{recipe.path}: [data.calibration] is missing; scheme = {recipe.quantize.scheme!r} needs typical inputs "
             '(100 … 500, no labels); or choose scheme = "dynamic" or "float16"'
-        )
-    if recipe.stages and not source.layered:
-        raise errors.RecipeError(
-            f"{source.path}: is a SavedModel without a Keras layer graph, so stages cannot act on it; remove the "
-            "[[stage]] tables to quantize it, or save the model as .keras"
         )
     found = [finding for each in _sets(datasets) for finding in each.findings] + _linted(datasets, workspace)
     for finding in found:

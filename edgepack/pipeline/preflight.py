@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgepack import data, gate, plan
+from edgepack import data, errors, gate, plan
 from edgepack.pipeline.pins import pinned_sha256
-from edgepack.recipe import Recipe, limits
+from edgepack.recipe import NO_EVALUATION, Recipe, limits
 from edgepack.records import Json, TensorSpec
 
 
@@ -55,6 +55,10 @@ def preflight(recipe: Recipe, devices: Sequence[str] = ()) -> Preflight:
         note = f"{path.name}: a SavedModel is only opened by a build, with --trust-input"
         return Preflight(recipe=recipe, plan=None, inputs=(), samples={}, findings=(note,), budgets=shown)
     graph = gate.read(path, custom=recipe.model.custom)
+    if recipe.model.outputs is not None:
+        graph = gate.keep_outputs(graph, recipe.model.outputs)
+    if recipe.data.evaluation is None:
+        raise errors.RecipeError(f"{recipe.path}: {NO_EVALUATION}")
     samples, findings = _examined(recipe, graph.specs)
     resolved = plan.resolve(
         recipe.stages,

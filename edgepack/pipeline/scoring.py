@@ -14,7 +14,7 @@ from edgepack.pipeline import evaluate
 from edgepack.pipeline.pins import model_sha256
 from edgepack.pipeline.sources import import_candidate, open_dataset, open_source
 from edgepack.pipeline.workspace import Workspace
-from edgepack.recipe import Recipe
+from edgepack.recipe import NO_EVALUATION, Recipe
 from edgepack.records import Candidate, Json, TensorSpec
 
 
@@ -61,7 +61,7 @@ def score_keras(
     other = recipe.model_copy(update={"model": model}).located(recipe.path)
     source = open_source(other, workspace, trust_input=trust_input)
     dataset = _dataset(recipe, source.inputs, workspace, trust_code=trust_code)
-    candidate: Candidate = import_candidate(source, workspace, trust_input=trust_input)
+    candidate: Candidate = import_candidate(other, source, workspace, trust_input=trust_input)
     answers = evaluate.float_answers(candidate, dataset, workspace)
     return _scored(recipe, dataset, answers, model_sha256(path), "tensorflow", trust_code=trust_code)
 
@@ -70,9 +70,7 @@ def _dataset(
     recipe: Recipe, specs: tuple[TensorSpec, ...], workspace: Workspace, *, trust_code: bool
 ) -> Dataset:
     if recipe.data.evaluation is None:
-        raise errors.RecipeError(
-            f"{recipe.path}: [data.evaluation] is missing; there is nothing to measure on"
-        )
+        raise errors.RecipeError(f"{recipe.path}: {NO_EVALUATION}")
     return open_dataset(recipe, "evaluation", recipe.data.evaluation, specs, workspace, trust_code=trust_code)
 
 

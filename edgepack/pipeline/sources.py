@@ -9,10 +9,10 @@ from typing import Any
 
 from edgepack import errors, gate
 from edgepack.data import Dataset, DataSource, fingerprint, materialize
-from edgepack.gate import LayerFacts
+from edgepack.gate import Graph, LayerFacts
 from edgepack.pipeline.pins import pinned_sha256
 from edgepack.pipeline.workspace import Workspace
-from edgepack.recipe import Recipe
+from edgepack.recipe import NO_EVALUATION, Recipe
 from edgepack.records import Candidate, Json, TensorSpec, file_sha256
 
 
@@ -57,7 +57,7 @@ def open_source(recipe: Recipe, workspace: Workspace, *, trust_input: bool) -> S
     path, digest = recipe.model_path, pinned_sha256(recipe)
     if gate.is_saved_model(path):
         return _open_saved_model(path, digest, recipe, workspace, trust_input=trust_input)
-    graph = gate.read(path, custom=recipe.model.custom)
+    graph = opened_graph(recipe)
     return Source(
         path=path,
         sha256=digest,
@@ -67,20 +67,47 @@ def open_source(recipe: Recipe, workspace: Workspace, *, trust_input: bool) -> S
     )
 
 
-def import_candidate(source: Source, workspace: Workspace, *, trust_input: bool = False) -> Candidate:
+def import_candidate(
+    recipe: Recipe, source: Source, workspace: Workspace, *, trust_input: bool = False
+) -> Candidate:
     """The model as the first candidate, made in the TensorFlow child."""
-    return source.candidate or _imported(source.path, source.sha256, workspace, trust_input=trust_input)[0]
+    if source.candidate is not None:
+        return source.candidate
+    return _imported(recipe, source.path, source.sha256, workspace, trust_input=trust_input)[0]
+
+
+def warm_up(recipe: Recipe, source: Source, workspace: Workspace) -> None:
+    """Starts the TensorFlow child if the model was never imported, so that its start overlaps with reading data."""
+    if source.candidate is None and not workspace.has("read model", _import_parts(recipe, source.sha256)):
+        workspace.backend.start()
+
+
+def opened_graph(recipe: Recipe) -> Graph:
+    """The recipe's model as read from its file, with the outputs that the recipe keeps."""
+    graph = gate.read(recipe.model_path, custom=recipe.model.custom)
+    return graph if recipe.model.outputs is None else gate.keep_outputs(graph, recipe.model.outputs)
+
+
+def _import_parts(recipe: Recipe, digest: str) -> dict[str, Json]:
+    outputs = recipe.model.outputs
+    return {"model": digest, "outputs": list(outputs) if outputs is not None else None}
 
 
 def _imported(
-    path: Path, digest: str, workspace: Workspace, *, trust_input: bool
+    recipe: Recipe, path: Path, digest: str, workspace: Workspace, *, trust_input: bool
 ) -> tuple[Candidate, dict[str, Any]]:
+    parts = _import_parts(recipe, digest)
+
     def make(directory: Path) -> Json:
         return workspace.backend.call(
-            "import_model", source=str(path), target=str(directory / "candidate.h5"), trust_input=trust_input
+            "import_model",
+            source=str(path),
+            target=str(directory / "candidate.h5"),
+            trust_input=trust_input,
+            outputs=parts["outputs"],
         )
 
-    entry = workspace.produce("read model", {"model": digest}, make, tensorflow=True)
+    entry = workspace.produce("read model", parts, make, tensorflow=True)
     if entry.record["kind"] == "saved_model":
         return Candidate(path=path, sha256=digest), entry.record
     return Candidate.at(entry.files["candidate.h5"]), entry.record
@@ -94,8 +121,13 @@ def _open_saved_model(
             f"{path}: is a SavedModel, and loading one runs code of its own; give --trust-input if you trust who "
             "made it, or save the model as .keras or .h5"
         )
-    candidate, record = _imported(path, digest, workspace, trust_input=True)
+    candidate, record = _imported(recipe, path, digest, workspace, trust_input=True)
     layered = record["kind"] == "candidate"
+    if not layered and recipe.stages:
+        raise errors.ModelError(
+            f"{path}: stages cannot act on this SavedModel: {record['reason']}; remove the [[stage]] tables to "
+            "quantize it only, or save the model as .keras"
+        )
     return Source(
         path=path,
         sha256=digest,
@@ -120,10 +152,7 @@ def open_data(recipe: Recipe, source: Source, workspace: Workspace, *, trust_cod
     data = recipe.data
     evaluation = opened("evaluation", data.evaluation)
     if evaluation is None:
-        raise errors.RecipeError(
-            f"{recipe.path}: [data.evaluation] is missing; nothing ships unmeasured: name labelled samples that the "
-            "model has not been trained on"
-        )
+        raise errors.RecipeError(f"{recipe.path}: {NO_EVALUATION}")
     return Datasets(
         calibration=opened("calibration", data.calibration),
         evaluation=evaluation,

@@ -65,6 +65,10 @@ class Workspace:
             self.store.keep_log(self.directory / "tensorflow.log")
         shutil.rmtree(self.directory, ignore_errors=True)
 
+    def has(self, name: str, parts: dict[str, Json]) -> bool:
+        """Whether `produce` would find its result."""
+        return self.store.get(_digest(name, parts)) is not None
+
     def produce(self, name: str, parts: dict[str, Json], make: Maker, *, tensorflow: bool = False) -> Entry:
         """The entry for these parts: from the store, or made now under a lock that concurrent builds share.
 
@@ -75,7 +79,7 @@ class Workspace:
           tensorflow: the step needs the child; it is started before the lock is taken, so that its import overlaps.
         """
         began = time.monotonic()
-        digest = key(step=name, parts=parts, environment=dict(build_key()))
+        digest = _digest(name, parts)
         self._within.append(0.0)
         if len(self._within) == 1:
             self.reporter.begin(name)
@@ -109,3 +113,7 @@ class Workspace:
 
     def _progress(self, progress: Progress) -> None:
         self.reporter.progress(progress.text, progress.fraction)
+
+
+def _digest(name: str, parts: dict[str, Json]) -> str:
+    return key(step=name, parts=parts, environment=dict(build_key()))

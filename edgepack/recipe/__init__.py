@@ -2,10 +2,11 @@
 
 from edgepack.recipe.budget import float_allowed, limits
 from edgepack.recipe.canonical import to_toml
-from edgepack.recipe.model import Budget, Metric, ModelSource, Recipe
+from edgepack.recipe.model import NO_EVALUATION, Budget, Metric, ModelSource, Recipe
 from edgepack.recipe.shipped import find, load, names
 
 __all__ = [
+    "NO_EVALUATION",
     "Budget",
     "Metric",
     "ModelSource",

@@ -15,12 +15,16 @@ from edgepack.stages import Cluster, Distill, Factorize, Finetune, Prune, StageS
 from edgepack.stages.quantize import Quantize
 from edgepack.tables import nearest
 
-METRICS: Final = ("top1", "top5", "topk", "auc", "f1", "mae", "mse")
+METRICS: Final = ("top1", "top5", "topk", "auc", "f1", "mae", "mse", "agreement")
+NO_EVALUATION: Final = (
+    "[data.evaluation]: is missing; nothing ships unmeasured: name samples that the model was not trained on"
+)
 CALIBRATED: Final = ("int8", "int16x8")
 """Schemes that need `[data.calibration]`."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _VERSION = re.compile(r"\d{1,9}(\.\d{1,9}){0,2}([-+][0-9A-Za-z][0-9A-Za-z.+-]{0,63})?")
+_TOP = re.compile(r"top([1-9]|10)")
 _FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 Bytes = Annotated[int, Field(gt=0)]
@@ -77,7 +81,8 @@ class Metric(Table):
     """`[metric]`: what the float model and the .tflite are compared by."""
 
     name: str
-    """"top1", "top5", "topk" (with k), "auc", "f1", "mae", "mse", or your own "module:function"."""
+    """"top1", "top5" (to "top10", or "topk" with k), "auc", "f1", "mae", "mse", your own "module:function", or
+    "agreement" with the float model's decisions, which needs no labels."""
     output: str | None = None
     """Which output of the model; needed where there are several."""
     k: Annotated[int, Field(ge=1)] | None = None
@@ -85,13 +90,19 @@ class Metric(Table):
 
     @model_validator(mode="after")
     def _known(self) -> Metric:
-        if self.name not in METRICS and _FUNCTION.fullmatch(self.name) is None:
+        named = self.name in METRICS or _TOP.fullmatch(self.name) or _FUNCTION.fullmatch(self.name)
+        if not named:
             raise ValueError(
                 f'name = "{self.name}" is unknown{nearest(self.name, METRICS)} (or "module:function")'
             )
         if (self.k is not None) != (self.name == "topk"):
             raise ValueError('name = "topk" needs k' if self.k is None else 'k is for name = "topk"')
         return self
+
+    @property
+    def computed(self) -> str:
+        """The name that `numerics.metrics.Metric` knows: "topk" with its k filled in."""
+        return f"top{self.k}" if self.name == "topk" else self.name
 
     @property
     def function(self) -> str | None:
@@ -140,7 +151,7 @@ class Recipe(Table):
     model: ModelSource
     data: Data = Field(default_factory=Data)
     preprocess: Preprocess = Field(default_factory=Preprocess)
-    metric: Metric | None = None
+    metric: Metric = Field(default_factory=lambda: Metric(name="agreement"))
     stage: Annotated[tuple[Stage, ...], Field(strict=False)] = ()
     quantize: Quantize = Field(default_factory=Quantize)
     budget: Budget = Field(default_factory=Budget)
@@ -185,8 +196,8 @@ class Recipe(Table):
             raise ValueError(
                 f'[data.calibration]: is missing; scheme = "{scheme}" needs samples to set its scales by'
             )
-        if self.metric is not None and self.data.evaluation is None:
-            raise ValueError("[data.evaluation]: is missing; [metric] needs labelled samples")
+        if "metric" in self.model_fields_set and self.data.evaluation is None:
+            raise ValueError(NO_EVALUATION)
         for number, stage in enumerate(self.stage, start=1):
             own = getattr(stage, "data", None)
             if stage.needs_training_data and self.data.training is None and own is None:

@@ -101,7 +101,7 @@ CASES = {
         "ofset = 0.0",
         '[preprocess] "ofset": unknown key; did you mean "offset"?',
     ),
-    "metric typo": ('"top1"', '"top2"', 'name = "top2" is unknown'),
+    "metric typo": ('"top1"', '"topp1"', 'name = "topp1" is unknown'),
     "k": ('"top1"', '"topk"', '[metric]: name = "topk" needs k'),
     "negative drop": (
         "max_drop = 0.005",
@@ -174,7 +174,7 @@ CASES = {
     "no evaluation": (
         '[data.evaluation]\npath = "evaluation.npz"',
         "",
-        "[data.evaluation]: is missing; [metric] needs labelled samples",
+        "[data.evaluation]: is missing; nothing ships unmeasured",
     ),
     "no training": (
         '[data.training]\npath = "training.npz"',
