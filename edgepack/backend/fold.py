@@ -1,93 +1,153 @@
-"""BatchNormalization folded into the layer before it, on the records of the graph.
+"""BatchNormalization folded into the layer before it: the same outputs, one layer fewer.
 
-The converter folds too, but after the stages: a kernel that shares 16 values over the whole layer would then
-be multiplied by another factor in every channel. Folded first, what is clustered is what is exported.
-
-Source: Jacob et al. (2018), "Quantization and training of neural networks", eq. 14.
+With y = γ (x - μ) / sqrt(σ² + ε) + β and x = W∗a + b: W' = s W and b' = β + s (b - μ), s = γ / sqrt(σ² + ε), each
+output channel on its own (Jacob et al., 2018, eq. 14).
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
-from edgepack.gate.graph import Graph, Layer
+from edgepack.gate.graph import Call, Graph, Layer, Ref, map_refs
 
-# Where the kernel with the output channels is, and its axis of output channels.
-_KERNELS: Final[dict[str, tuple[int, int]]] = {
-    "Dense": (0, 1),
-    "Conv1D": (0, 2),
-    "Conv2D": (0, 3),
-    "Conv3D": (0, 4),
-    "Conv1DTranspose": (0, 1),
-    "Conv2DTranspose": (0, 2),
-    "Conv3DTranspose": (0, 3),
-    "SeparableConv1D": (1, 2),
-    "SeparableConv2D": (1, 3),
+Array = npt.NDArray[Any]
+
+FOLDABLE: Final[dict[str, tuple[int, ...]]] = {
+    "Conv1D": (-1,),
+    "Conv2D": (-1,),
+    "Conv3D": (-1,),
+    "Conv1DTranspose": (-2,),
+    "Conv2DTranspose": (-2,),
+    "Conv3DTranspose": (-2,),
+    "Dense": (-1,),
+    "DepthwiseConv1D": (-2, -1),
+    "DepthwiseConv2D": (-2, -1),
+    "SeparableConv1D": (-1,),
+    "SeparableConv2D": (-1,),
 }
+"""Kernel axes that number the output channels (SeparableConv: of its pointwise half)."""
 
 
-def fold(graph: Graph, names: Collection[str]) -> tuple[Graph, dict[str, str]]:
-    """The same function with the BatchNormalizations behind the named layers folded into them.
+def fold_batch_normalization(model: Any) -> Any:
+    """A new model with every BatchNormalization that directly follows a convolution or Dense folded into it.
 
-    A folded BatchNormalization stays as an Activation("linear") of its name, so that outputs keep their
-    names; the exported file has no operation for it.
+    Folded only where the convolution has a single reader and a linear activation, and each of the two layers is called
+    once. The convolution keeps its name and gains a bias; a folded layer that bore an output's name leaves a linear
+    Activation of that name.
 
     Args:
-      graph: read with weights; it is not changed.
-      names: layers to fold into, where a BatchNormalization is all that reads their output.
+      model: a model of `rebuild.build`; it is not changed.
 
     Returns:
-      The graph, and {layer: folded BatchNormalization}.
+      A live model with the same inputs, outputs (within float error) and names.
     """
-    layers, folded = dict(graph.layers), dict[str, str]()
+    from edgepack.backend import rebuild
+
+    ranks = {layer.name: layer.output.shape.rank for layer in model.layers if hasattr(layer.output, "shape")}
+    return rebuild.build(fold_graph(rebuild.graph_of(model), ranks))
+
+
+def fold_graph(graph: Graph, ranks: Mapping[str, int]) -> Graph:
+    """`fold_batch_normalization` on the records; `ranks` of the layers' outputs, batch axis included."""
+    layers = dict(graph.layers)
+    alias: dict[int, int] = {}
+    outputs = {ref.call for _, ref in graph.outputs}
+    renamed: dict[int, str] = {}
     for number, call in enumerate(graph.calls):
-        before = graph.layers[call.layer]
-        readers = [graph.calls[reader].layer for reader in graph.consumers(number)]
-        if call.layer not in names or before.kind not in _KERNELS or len(readers) != 1:
+        before = _foldable_before(graph, number, outputs, ranks)
+        if before is None:
             continue
-        after = graph.layers[readers[0]]
-        alone = graph.calls_of(before.name) == graph.calls_of(after.name) == 1
-        linear = before.config.get("activation", "linear") in (None, "linear")
-        exported = any(ref.call == number for _, ref in graph.outputs)
-        if (
-            after.kind != "BatchNormalization"
-            or not (alone and linear)
-            or exported
-            or not _last(after, before)
-        ):
+        convolution = graph.layers[graph.calls[before].layer]
+        layers[convolution.name] = _folded(convolution, graph.layers[call.layer])
+        alias[number] = before
+        if number in outputs:
+            renamed[number] = call.layer
+    return _without(dataclasses.replace(graph, layers=layers), alias, renamed)
+
+
+def _foldable_before(graph: Graph, number: int, outputs: set[int], ranks: Mapping[str, int]) -> int | None:
+    """Number of the call that the BatchNormalization of call `number` folds into."""
+    call = graph.calls[number]
+    normalization = graph.layers[call.layer]
+    if normalization.kind != "BatchNormalization" or len(call.args) != 1 or not isinstance(call.args[0], Ref):
+        return None
+    before = call.args[0].call
+    layer = graph.layers[graph.calls[before].layer]
+    axis = normalization.config.get("axis", -1)
+    axes = [axis] if isinstance(axis, int) else list(axis)
+    last = axes == [-1] or axes == [ranks.get(layer.name, 0) - 1]
+    if (
+        layer.kind not in FOLDABLE
+        or not last
+        or layer.config.get("activation", "linear") != "linear"
+        or before in outputs
+        or len(list(graph.consumers(before))) != 1
+        or graph.calls_of(layer.name) != 1
+        or graph.calls_of(normalization.name) != 1
+    ):
+        return None
+    return before
+
+
+def _folded(layer: Layer, normalization: Layer) -> Layer:
+    scale, shift = affine(normalization)
+    *kernels, kernel = layer.weights[:-1] if layer.config.get("use_bias", True) else layer.weights
+    bias = layer.weights[-1] if layer.config.get("use_bias", True) else np.zeros_like(shift)
+    axes = FOLDABLE[layer.kind]
+    shape = [1] * kernel.ndim
+    for axis in axes:
+        shape[axis] = kernel.shape[axis]
+    folded = (kernel * scale.reshape(shape)).astype(np.float32)
+    weights = (*kernels, folded, (shift + scale * bias).astype(np.float32))
+    return dataclasses.replace(layer, weights=weights, config={**layer.config, "use_bias": True})
+
+
+def affine(normalization: Layer) -> tuple[Array, Array]:
+    """Scale and shift of a BatchNormalization when predicting, float64 [channels] each.
+
+    Example:
+      >>> layer = Layer(name="n", kind="BatchNormalization", config={"epsilon": 0.0, "center": False},
+      ...               weights=(np.array([2.0]), np.array([3.0]), np.array([4.0])))
+      >>> affine(layer)
+      (array([1.]), array([-3.]))
+    """
+    weights: Sequence[Array] = [np.asarray(weight, np.float64) for weight in normalization.weights]
+    config = normalization.config
+    mean, variance = weights[-2], weights[-1]
+    gamma = weights[0] if config.get("scale", True) else np.ones_like(mean)
+    beta = weights[-3] if config.get("center", True) else np.zeros_like(mean)
+    scale = gamma / np.sqrt(variance + float(config.get("epsilon", 1e-3)))
+    return scale, beta - scale * mean
+
+
+def _without(graph: Graph, alias: dict[int, int], renamed: dict[int, str]) -> Graph:
+    """The graph without the calls in `alias`, whose readers read the aliased call instead."""
+    calls: list[Call] = []
+    moved: dict[int, int] = {}
+    layers = dict(graph.layers)
+    for number, call in enumerate(graph.calls):
+        if number in alias and number not in renamed:
+            moved[number] = moved[alias[number]]
             continue
-        layers[before.name] = _folded(before, after)
-        layers[after.name] = Layer(name=after.name, kind="Activation", config={"activation": "linear"})
-        folded[before.name] = after.name
-    return dataclasses.replace(graph, layers=layers), folded
+        kept = dataclasses.replace(call, args=_moved(call.args, moved), kwargs=_moved(call.kwargs, moved))
+        if number in renamed:
+            name = renamed[number]
+            layers[name] = Layer(name=name, kind="Activation", config={"activation": "linear"})
+        moved[number] = len(calls)
+        calls.append(kept)
+    return dataclasses.replace(
+        graph,
+        layers={call.layer: layers[call.layer] for call in calls},
+        calls=tuple(calls),
+        inputs=tuple((name, _moved(ref, moved)) for name, ref in graph.inputs),
+        outputs=tuple((name, _moved(ref, moved)) for name, ref in graph.outputs),
+    )
 
 
-def _last(norm: Layer, before: Layer) -> bool:
-    """Whether the normalized axis is the one of the output channels."""
-    axis: Any = norm.config.get("axis", -1)
-    axis = axis[0] if isinstance(axis, (list, tuple)) and len(axis) == 1 else axis
-    index, _ = _KERNELS[before.kind]
-    kernel = before.weights[index]
-    # A Dense may work on any rank: only -1, or 1 of a flat input, is certain.
-    return axis == -1 or (before.kind != "Dense" and axis == kernel.ndim - 1)
-
-
-def _folded(before: Layer, norm: Layer) -> Layer:
-    weights = [np.asarray(weight, np.float64) for weight in norm.weights]
-    gamma = weights.pop(0) if norm.config.get("scale", True) else 1.0
-    beta = weights.pop(0) if norm.config.get("center", True) else 0.0
-    mean, variance = weights
-    factor = gamma / np.sqrt(variance + norm.config.get("epsilon", 1e-3))
-    index, axis = _KERNELS[before.kind]
-    arrays = list(before.weights)
-    shape = [1] * arrays[index].ndim
-    shape[axis] = -1
-    arrays[index] = np.asarray(arrays[index] * factor.reshape(shape), np.float32)
-    bias = arrays.pop() if before.config.get("use_bias", True) else 0.0
-    arrays.append(np.asarray(beta + (bias - mean) * factor, np.float32))
-    config = {**before.config, "use_bias": True}
-    return dataclasses.replace(before, config=config, weights=tuple(arrays))
+def _moved(value: Any, moved: dict[int, int]) -> Any:
+    return map_refs(value, lambda ref: Ref(moved[ref.call], ref.output))

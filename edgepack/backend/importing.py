@@ -64,6 +64,7 @@ def _write(path: Path, target: Path, outputs_kept: Sequence[str] | None) -> dict
 
 
 def _import_saved_model(folder: Path, target: Path, outputs: Sequence[str] | None) -> dict[str, Json]:
+    from edgepack.backend.candidate_file import write_candidate
     from edgepack.backend.saved_model import Served, keras_model
 
     model = keras_model(folder)

@@ -6,6 +6,7 @@ differently is composed of stock layers, so every candidate loads with plain ``t
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,14 @@ def load(path: Path, custom: Mapping[str, Any] | None = None) -> Any:
 def save(model: Any, path: Path) -> None:
     """Writes a candidate: an .h5 that stock tf_keras loads; atomic, and the same bytes for the same model."""
     write_candidate(model, path)
+
+
+def graph_of(model: Any) -> Graph:
+    """The graph of a live model, by way of a candidate file."""
+    with tempfile.TemporaryDirectory(prefix="edgepack-") as folder:
+        path = Path(folder) / "model.h5"
+        write_candidate(model, path)
+        return read(path)
 
 
 def build(graph: Graph, custom: Mapping[str, Any] | None = None) -> Any:
