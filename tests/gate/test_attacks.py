@@ -120,6 +120,9 @@ def test_many_members(write_keras: Any) -> None:
         gate.read(write_keras(extra={f"assets/{number}": b"" for number in range(4200)}))
 
 
+TIGHT = {"compression": "gzip", "compression_opts": 9}
+
+
 def hidden_in(group: str, edit: Any) -> Any:
     """Does something to one group of an .h5 file."""
     return lambda file: edit(file[group])
@@ -133,7 +136,7 @@ def hidden_in(group: str, edit: Any) -> Any:
         ("external storage", lambda group: group.create_dataset("k", (4,), "f4", external=[("/etc/passwd", 0, 16)])),
         ("declares", lambda group: group.create_dataset("k", (1 << 20, 1 << 20), "f4", chunks=(1024, 1024))),
         ("virtual dataset", lambda group: group.create_virtual_dataset("k", virtual_layout())),
-        ("compression bomb", lambda group: group.create_dataset("k", data=np.zeros(4 << 20), compression="gzip", compression_opts=9)),
+        ("compression bomb", lambda group: group.create_dataset("k", data=np.zeros(4 << 20), **TIGHT)),
         ("Datatype", lambda group: group.__setitem__("k", np.dtype("f8"))),
     ],
 )  # fmt: skip
@@ -215,7 +218,7 @@ def test_loop_between_layers(write_keras: Any, entries: SimpleNamespace) -> None
         gate.read(write_keras(config, {}))
 
 
-def test_huge_attribute_and_truncations(write_h5: Any, entries: SimpleNamespace, tmp_path: Path) -> None:
+def test_truncations(write_h5: Any, entries: SimpleNamespace, tmp_path: Path) -> None:
     whole = write_h5(entries.small, {"hidden": {"kernel:0": np.zeros((4, 3), "f4")}}).read_bytes()
     short = tmp_path / "short.h5"
     for size in (1, 8, 100, len(whole) // 2, len(whole) - 1):

@@ -11,10 +11,21 @@ from edgepack import errors, gate
 
 pytestmark = pytest.mark.tensorflow
 
-CASES = (
-    "attention built_by_data frozen_part masked_ids masked_sequence named_inputs_and_outputs nested_sequential normalized "
-    "operations plain recurrent shared_layer shared_model_two_inputs"
-).split()
+CASES = [
+    "attention",
+    "built_by_data",
+    "frozen_part",
+    "masked_ids",
+    "masked_sequence",
+    "named_inputs_and_outputs",
+    "nested_sequential",
+    "normalized",
+    "operations",
+    "plain",
+    "recurrent",
+    "shared_layer",
+    "shared_model_two_inputs",
+]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -58,7 +69,7 @@ def assert_same_answers(path: Path, generation: str) -> None:
         inputs = [arrays[key] for key in sorted(arrays) if key.startswith("in")]
         wanted = [arrays[key] for key in sorted(arrays) if key.startswith("out")]
     names = [name for name, _ in graph.inputs]
-    answers = model({name: array for name, array in zip(names, inputs, strict=True)})
+    answers = model(dict(zip(names, inputs, strict=True)))
     if isinstance(answers, dict):
         answers = [answers[name] for name, _ in graph.outputs]
     elif not isinstance(answers, (list, tuple)):

@@ -98,7 +98,7 @@ def test_bfloat16_weights(write_keras: Any, entries: SimpleNamespace) -> None:
     ("damage", "words"),
     [
         (lambda arrays: arrays.pop("layers/dense/vars/1"), "'hidden' .* has 1 weights in the file, expected 2"),
-        (lambda arrays: arrays.__setitem__("layers/dense/vars/1", np.full(3, np.nan, "f4")), "'hidden' has weights that are NaN"),
+        (lambda arrays: arrays.__setitem__("layers/dense/vars/1", np.full(3, np.nan, "f4")), "'hidden' has weights .* NaN"),
         (lambda arrays: arrays.__setitem__("layers/dense/vars/1", np.array([b"a", b"b"])), "expected numbers"),
     ],
 )  # fmt: skip
@@ -171,8 +171,8 @@ def test_names_that_tensorflow_cannot_take(write_keras: Any, entries: SimpleName
 
 
 def test_reading_is_quick(write_keras: Any) -> None:
-    config_only = min(timed(lambda: gate.read(path, with_weights=False)) for path in [write_keras()] * 5)
-    assert config_only < 0.06
+    path = write_keras()
+    assert min(timed(lambda: gate.read(path)) for _ in range(5)) < 0.06
 
 
 def timed(function: Any) -> float:

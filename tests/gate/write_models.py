@@ -71,9 +71,15 @@ def nested_sequential() -> Model:
 @case
 def frozen_part() -> Model:
     body = keras.Sequential(
-        [keras.Input((8, 8, 2)), layers.Conv2D(3, 3), layers.BatchNormalization(), layers.Conv2D(3, 3), layers.BatchNormalization()],
+        [
+            keras.Input((8, 8, 2)),
+            layers.Conv2D(3, 3),
+            layers.BatchNormalization(),
+            layers.Conv2D(3, 3),
+            layers.BatchNormalization(),
+        ],
         name="body",
-    )  # fmt: skip
+    )
     body.layers[1].trainable = False
     body.layers[2].trainable = False
     frozen = keras.Sequential(
