@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 UNSUPPORTED_OP = re.compile(r"tf\.([A-Za-z0-9_]+)(?:'| op|\(|\{)")
-LOCATION = re.compile(r'"([A-Za-z0-9_./-]+)"')
 QUANTIZED_LESS = re.compile(r"Quantization to (?:8-bits|16x8-bits) not (?:yet )?supported for op: '?(\w+)")
 MAX_NAMED = 6
 
@@ -31,7 +30,7 @@ def explained(error: Exception, *, scheme: str) -> str:
             "fix the batch with [quantize] batch = 1"
         )
     operations = _named(UNSUPPORTED_OP.findall(text))
-    layers = _named(part for location in LOCATION.findall(text) for part in _layer_like(location))
+    layers = _layers(error)
     if operations and (
         "neither a custom op nor a flex op" in text or "Some ops" in text or "failed to legalize" in text
     ):
@@ -49,6 +48,8 @@ def _named(found: object) -> list[str]:
     return unique[:MAX_NAMED]
 
 
-def _layer_like(location: str) -> list[str]:
-    parts = [part for part in location.split("/") if part]
-    return parts[1:2] if len(parts) > 2 else []
+def _layers(error: Exception) -> list[str]:
+    """Layers that the complaint is about; TensorFlow's ConverterError carries "model/layer/Op@function"."""
+    places = [call.name for entry in getattr(error, "errors", ()) for call in entry.location.call]
+    paths = [place.split("@")[0].split("/") for place in places]
+    return _named(path[1] for path in paths if len(path) > 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ from edgepack import errors
 from edgepack.backend import id_inputs, narrow_mask, session, spread_norm
 from edgepack.backend import unroll as unrolling
 from edgepack.backend.complaint import explained
-from edgepack.backend.representative import representative
+from edgepack.backend.representative import representative, require
 from edgepack.backend.trace import Traced, trace, trace_saved_model
 from edgepack.data import Dataset
 
@@ -25,6 +26,7 @@ class Prepared:
     traced: Traced
     ids: tuple[str, ...] = ()
     mixed: tuple[str, ...] = ()
+    float_kinds: tuple[str, ...] = ()
     floors: Mapping[str, float] = field(default_factory=dict)
     notes: list[dict[str, str]] = field(default_factory=list)
 
@@ -100,7 +102,9 @@ def convert(
         converter.inference_output_type = _io(tf, output_type, scheme)
     report("converting", 0.4)
     try:
-        data = _run(converter, tf, float_kinds)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # TensorFlow warns of its own use of tf.lite.Interpreter
+            data = _run(converter, tf, [*float_kinds, *prepared.float_kinds], scheme)
     except errors.EdgepackError:
         raise
     except Exception as error:
@@ -122,35 +126,46 @@ def _prepare(
 
     model = rebuild.load(source)
     if scheme not in INTEGER_SCHEMES or dataset is None:
-        return Prepared(traced=trace(model, batch=batch, dtypes={}))
+        return Prepared(traced=trace(model, batch=batch))
+    require(dataset, model.input_names)
+    return _rewritten(model, batch=batch, unroll_all=unroll_all, dataset=dataset)
+
+
+def _rewritten(model: Any, *, batch: int | None, unroll_all: bool, dataset: Dataset) -> Prepared:
+    """The exact rewritings that integers need, made on the layer objects before the model is traced."""
     notes: list[dict[str, str]] = spread_norm.spread(model, dataset)
     ids, mixed = id_inputs.find(model)
-    for name in ids:
-        notes.append(
-            {"layer": name, "action": "note", "reason": "holds ids: int32 in the .tflite, never quantized"}
-        )
-    for name in mixed:
-        reason = "feeds an embedding and arithmetic alike: float32 in the .tflite, so that its ids stay exact"
-        notes.append({"layer": name, "action": "note", "reason": reason})
+    notes += [_note(name, "holds ids: int32 in the .tflite, never quantized") for name in ids]
+    reason = "feeds an embedding and arithmetic alike: float32 in the .tflite, so that its ids stay exact"
+    notes += [_note(name, reason) for name in mixed]
     if mixed:
         id_inputs.keep_exact(model, mixed)
     if ids:
         id_inputs.keep_integers(model)
     narrowed = narrow_mask.narrow(model, dataset)
     for item in narrowed:
-        reason = (
-            f"input {item.name!r} is calibrated without the mask's sentinel, which clips to the lowest code"
-        )
-        notes.append({"layer": item.layer, "action": "note", "reason": reason})
-    notes += unrolling.unroll(unrolling.looping(model, fused_too=unroll_all))
-    dtypes = dict.fromkeys(ids, "int32")
+        reason = f"{item.name!r} is calibrated without the mask's sentinel, which clips to the lowest code"
+        notes.append(_note(item.layer, reason))
+    loops = unrolling.looping(model, fused_too=unroll_all)
+    if unroll_all and not loops:
+        raise errors.ConversionError("there is no recurrent layer to unroll")
+    shapes = unrolling.fixed_shapes(model, loops, dataset)
+    for name, shape in shapes.items():
+        reason = f"the free dimensions became those of the calibration data, {list(shape)}: a loop needs them fixed"
+        notes.append(_note(name, reason))
+    notes += unrolling.unroll(loops, shapes)
     return Prepared(
-        traced=trace(model, batch=batch, dtypes=dtypes),
+        traced=trace(model, batch=batch, dtypes=dict.fromkeys(ids, "int32"), shapes=shapes),
         ids=ids,
         mixed=mixed,
+        float_kinds=id_inputs.CUTTERS if mixed else (),
         floors={item.name: item.floor for item in narrowed},
         notes=notes,
     )
+
+
+def _note(layer: str, reason: str) -> dict[str, str]:
+    return {"layer": layer, "action": "note", "reason": reason}
 
 
 def _configure(converter: Any, tf: Any, *, scheme: str, float_ops: bool, select_ops: bool) -> None:
@@ -177,19 +192,20 @@ def _io(tf: Any, name: str, scheme: str) -> Any:
     return getattr(tf, name)
 
 
-def _run(converter: Any, tf: Any, float_kinds: tuple[str, ...] | list[str]) -> bytes:
+def _run(converter: Any, tf: Any, float_kinds: list[str], scheme: str) -> bytes:
     if not float_kinds:
         data: bytes = converter.convert()
         return data
     from tensorflow.lite.python.convert import mlir_quantize
+    from tensorflow.lite.toco import types_pb2
 
     inputs, outputs = converter.inference_input_type, converter.inference_output_type
     converter._experimental_calibrate_only = True
-    calibrated = converter.convert()
     return mlir_quantize(
-        calibrated,
+        converter.convert(),
         disable_per_channel=converter._experimental_disable_per_channel,
         fully_quantize=False,
+        inference_type=types_pb2.QUANTIZED_INT8 if scheme == "int8" else types_pb2.QUANTIZED_INT16,
         input_data_type=inputs,
         output_data_type=outputs,
         denylisted_ops=set(float_kinds),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,18 +24,9 @@ def representative(
       specs: ``tf.TensorSpec`` of each input as traced; its name is the Keras input name.
       floors: lower clip per input, in place of a mask sentinel that would ruin the range (`narrow_mask`).
       limit: at most so many samples, None for all.
-
-    Raises:
-      DataError: the calibration set lacks an input of the model.
     """
     dtypes = {spec.name: spec.dtype.as_numpy_dtype for spec in specs}
-    missing = sorted(set(dtypes) - set(dataset.inputs))
-    if missing:
-        raise errors.DataError(
-            f"[data.calibration] has no array for the model input{'s' if len(missing) > 1 else ''} "
-            f"{', '.join(missing)}; it has {', '.join(sorted(dataset.inputs))}: name them in its "
-            "`inputs` table"
-        )
+    require(dataset, dtypes)
 
     def samples() -> Iterator[dict[str, Array]]:
         for batch in dataset.batches(1, limit=limit):
@@ -48,3 +39,18 @@ def representative(
             yield sample
 
     return samples
+
+
+def require(dataset: Dataset, names: Iterable[str]) -> None:
+    """Checks that every input of the model has calibration data.
+
+    Raises:
+      DataError: names what is missing and what there is.
+    """
+    missing = sorted(set(names) - set(dataset.inputs))
+    if missing:
+        raise errors.DataError(
+            f"[data.calibration] has no array for the model input{'s' if len(missing) > 1 else ''} "
+            f"{', '.join(missing)}; it has {', '.join(sorted(dataset.inputs))}: name them in its "
+            "`inputs` table"
+        )

@@ -25,18 +25,29 @@ class Traced:
     outputs: tuple[str, ...]
 
 
-def trace(model: Any, *, batch: int | None, dtypes: Mapping[str, str]) -> Traced:
+def trace(
+    model: Any,
+    *,
+    batch: int | None,
+    dtypes: Mapping[str, str] | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+) -> Traced:
     """Traces a functional model for inference.
 
     Args:
       model: functional tf_keras model; changes made to its layer objects show here.
       batch: first dimension of every input, None to leave it free.
       dtypes: input name → dtype, where it differs from the model's own.
+      shapes: input name → shape without the batch, where free dimensions are to be fixed.
     """
     import tensorflow as tf
 
     specs = tuple(
-        tf.TensorSpec((batch, *tensor.shape[1:]), dtypes.get(name, tensor.dtype), name=name)
+        tf.TensorSpec(
+            (batch, *(shapes or {}).get(name, tensor.shape[1:])),
+            (dtypes or {}).get(name, tensor.dtype),
+            name=name,
+        )
         for name, tensor in zip(model.input_names, model.inputs, strict=True)
     )
 

@@ -9,11 +9,12 @@ arithmetic is plain ops.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from edgepack import errors
+from edgepack.data import Dataset
 
 MAX_STEPS = 512
 """Above this many copies of the cell the graph takes minutes to convert and the file is mostly op headers."""
@@ -44,21 +45,34 @@ def looping(model: Any, *, fused_too: bool = False) -> list[Loop]:
     return found
 
 
-def unroll(loops: list[Loop]) -> list[dict[str, str]]:
+def fixed_shapes(model: Any, loops: list[Loop], dataset: Dataset) -> dict[str, tuple[int, ...]]:
+    """Shapes for inputs with free dimensions, where a loop needs to know its length: those of the data.
+
+    Returns:
+      {} when every loop knows its timesteps, else input name → shape without the batch.
+    """
+    if all(_timesteps(loop) is not None for loop in loops):
+        return {}
+    return {
+        name: tuple(dataset.stored(name).shape[1:])
+        for name, tensor in zip(model.input_names, model.inputs, strict=True)
+        if None in tensor.shape[1:]
+    }
+
+
+def unroll(loops: list[Loop], shapes: Mapping[str, tuple[int, ...]]) -> list[dict[str, str]]:
     """Makes the layers unroll when the model is traced next, and returns a note for each.
 
+    Args:
+      shapes: of inputs that were given fixed dimensions.
+
     Raises:
-      ConversionError: a layer has no fixed number of timesteps, or too many.
+      ConversionError: a layer has too many timesteps.
     """
+    longest = max((shape[0] for shape in shapes.values() if shape), default=0)
     notes = []
     for loop in loops:
-        steps = _timesteps(loop)
-        if steps is None:
-            raise errors.ConversionError(
-                f"layer {loop.outer.name!r} loops over a free number of timesteps, which cannot be int8: "
-                "give its model input a fixed length (Input(shape=(timesteps, features))) or take "
-                'scheme = "dynamic"'
-            )
+        steps = _timesteps(loop) or longest
         if steps > MAX_STEPS:
             raise errors.ConversionError(
                 f"layer {loop.outer.name!r} loops over {steps} timesteps; unrolled, which int8 needs here, "

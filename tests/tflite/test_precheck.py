@@ -54,7 +54,7 @@ def test_every_overwritten_word_is_read_or_refused() -> None:
 
 
 def test_a_list_that_claims_a_billion_entries_is_refused_at_once() -> None:
-    with pytest.raises(DamagedError, match="past the end|outside"):
+    with pytest.raises(DamagedError, match=r"past the end|outside"):
         parse(SOUND[:24] + b"\xff\xff\xff\x3f" * 64 + SOUND[280:])
 
 
