@@ -15,7 +15,7 @@ from typing import Any
 
 from edgepack.backend import rebuild, session
 from edgepack.backend.epochs import Report
-from edgepack.backend.fold import fold
+from edgepack.backend.fold import fold_batch_normalization
 from edgepack.backend.found import answer
 from edgepack.backend.kernels import kernel_variables, named_layer
 from edgepack.backend.training import fit
@@ -55,12 +55,14 @@ def cluster(
       ModelError: a layer does not exist.
     """
     session.seed_everything(seed)
+    model = rebuild.load(Path(source))
     whole = [name for name, parameters in layers.items() if parameters["per"] == "layer"]
     # Per channel nothing is lost: folding scales a channel's values alike.
-    graph, folded = fold(rebuild.read(Path(source)), whole)
-    model = rebuild.build(graph)
+    folded = fold_batch_normalization(model, whole) if whole else model
     notes, history = list[dict[str, Json]](), list[dict[str, Json]]()
-    notes.extend(_folding(name, norm) for name, norm in folded.items())
+    gone = {layer.name for layer in model.layers} - {layer.name for layer in folded.layers}
+    notes.extend(_folding(layer.name) for layer in model.layers if layer.name in gone)
+    model = folded
     held = {name: dict(promise) for name, promise in keep.items()}
     for number, (name, parameters) in enumerate(layers.items()):
         report(f"{TITLE}: {name}", number / len(layers))
@@ -73,11 +75,9 @@ def cluster(
     return answer(Path(target), layers, notes=notes, history=history)
 
 
-def _folding(layer: str, norm: str) -> dict[str, Json]:
-    reason = (
-        f"BatchNormalization {norm!r} folded into it first: it would scale every channel's values differently"
-    )
-    return {"layer": layer, "action": "note", "reason": reason}
+def _folding(name: str) -> dict[str, Json]:
+    reason = "folded into the layer before it, whose shared values it would scale differently in each channel"
+    return {"layer": name, "action": "note", "reason": reason}
 
 
 def _share(model: Any, name: str, parameters: Mapping[str, Any], zeros: bool, seed: int) -> None:

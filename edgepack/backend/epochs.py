@@ -70,44 +70,63 @@ class Epochs:
         return history
 
     def _train(self, epoch: int, count: int, seed: int, started: float) -> dict[str, Json]:
-        loss = score = 0.0
-        samples, told = 0, -math.inf
+        found = _Mean()
+        told = -math.inf
         # The order of every epoch is its own, and the same in every run.
         order = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
         for done, batch in enumerate(self._spread(self.train.batches(shuffle_seed=order)), start=1):
-            size = self.train.size_of_batch(done - 1)
-            batch_loss, batch_score = (float(part) for part in self.step.train(batch))
-            loss, score, samples = loss + batch_loss * size, score + batch_score * size, samples + size
-            if not math.isfinite(batch_loss):
-                raise errors.DataError(
-                    f"{self.title}: the loss is {batch_loss} in epoch {epoch + 1}; "
-                    "lower learning_rate, or look for NaN and huge values in [data.training]"
-                )
+            found.add(self.train.size_of_batch(done - 1), self.step.train(batch))
             now = time.monotonic()
             if now - told > REPORT_INTERVAL_S:
                 told = now
+                loss = self._checked(found, epoch)[0]
                 fraction = (epoch * self.train.steps + done) / (count * self.train.steps)
                 left_s = (now - started) * (1.0 - fraction) / fraction
-                text = (
-                    f"{self.title}: epoch {epoch + 1}/{count}, loss {loss / samples:.4f}, {left_s:.0f} s left"
-                )
+                text = f"{self.title}: epoch {epoch + 1}/{count}, loss {loss:.4f}, {left_s:.0f} s left"
                 self.report(text, fraction)
-        return self._row(loss / samples, score / samples)
+        return self._row(*self._checked(found, epoch))
+
+    def _checked(self, found: _Mean, epoch: int) -> tuple[float, float]:
+        loss, score = found.values()
+        if not math.isfinite(loss):
+            raise errors.DataError(
+                f"{self.title}: the loss is {loss} in epoch {epoch + 1}; "
+                "lower learning_rate, or look for NaN and huge values in [data.training]"
+            )
+        return loss, score
 
     def _watched(self) -> dict[str, Json]:
         assert self.watch is not None
-        loss = score = 0.0
+        found = _Mean()
         for number, batch in enumerate(self._spread(self.watch.batches(shuffle_seed=None))):
-            size = self.watch.size_of_batch(number)
-            batch_loss, batch_score = (float(part) for part in self.step.watch(batch))
-            loss, score = loss + batch_loss * size, score + batch_score * size
-        return self._row(loss / len(self.watch.rows), score / len(self.watch.rows))
+            found.add(self.watch.size_of_batch(number), self.step.watch(batch))
+        return self._row(*found.values())
 
     def _row(self, loss: float, score: float) -> dict[str, Json]:
         return {"loss": loss} if self.step.metric is None else {"loss": loss, self.step.metric: score}
 
     def _spread(self, batches: Any) -> Any:
         return batches if self.plan is None else self.plan.experimental_distribute_dataset(batches)
+
+
+class _Mean:
+    """Mean loss and score over batches; tensors are read only when asked for, so that batches overlap."""
+
+    def __init__(self) -> None:
+        self._pending: list[tuple[int, Any]] = []
+        self._loss = self._score = 0.0
+        self._samples = 0
+
+    def add(self, samples: int, found: Any) -> None:
+        self._pending.append((samples, found))
+
+    def values(self) -> tuple[float, float]:
+        for samples, (loss, score) in self._pending:
+            self._loss += samples * float(loss)
+            self._score += samples * float(score)
+            self._samples += samples
+        self._pending.clear()
+        return self._loss / self._samples, self._score / self._samples
 
 
 class _Best:

@@ -57,7 +57,8 @@ class Feed:
         """
         import tensorflow as tf
 
-        first = self._batch(self.rows[:1])
+        stored = {name: self.dataset.stored(name) for name in self.dataset.inputs}
+        first = self._batch(stored, self.rows[:1])
         signature = tf.nest.map_structure(
             lambda array: tf.TensorSpec(shape=(None, *array.shape[1:]), dtype=array.dtype), first
         )
@@ -67,7 +68,7 @@ class Feed:
             if shuffle_seed is not None:
                 order = np.random.default_rng(shuffle_seed).permutation(order)
             for start in range(0, self.steps * self.batch_size, self.batch_size):
-                yield self._batch(order[start : start + self.batch_size])
+                yield self._batch(stored, order[start : start + self.batch_size])
 
         batches = tf.data.Dataset.from_generator(epoch, output_signature=signature)
         options = tf.data.Options()
@@ -75,11 +76,8 @@ class Feed:
         options.deterministic = True
         return batches.prefetch(PREFETCHED_BATCHES).with_options(options)
 
-    def _batch(self, rows: np.ndarray) -> Batch:
-        inputs = {
-            name: self.dataset.preprocess[name].apply(self.dataset.stored(name)[rows])
-            for name in self.dataset.inputs
-        }
+    def _batch(self, stored: Mapping[str, np.ndarray], rows: np.ndarray) -> Batch:
+        inputs = {name: self.dataset.preprocess[name].apply(array[rows]) for name, array in stored.items()}
         labels = {name: np.asarray(array[rows]) for name, array in self.labels.items()}
         weights = np.ones(len(rows), np.float32) if self.weights is None else self.weights[rows]
         shares = np.full(len(rows), 1.0 / len(rows), np.float32)

@@ -7,7 +7,7 @@ output channel on its own (Jacob et al., 2018, eq. 14).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -33,7 +33,7 @@ FOLDABLE: Final[dict[str, tuple[int, ...]]] = {
 """Kernel axes that number the output channels (SeparableConv: of its pointwise half)."""
 
 
-def fold_batch_normalization(model: Any) -> Any:
+def fold_batch_normalization(model: Any, names: Collection[str] | None = None) -> Any:
     """A new model with every BatchNormalization that directly follows a convolution or Dense folded into it.
 
     Folded only where the convolution has a single reader and a linear activation, and each of the two layers is called
@@ -42,6 +42,7 @@ def fold_batch_normalization(model: Any) -> Any:
 
     Args:
       model: a model of `rebuild.build`; it is not changed.
+      names: layers to fold into; None for all of them.
 
     Returns:
       A live model with the same inputs, outputs (within float error) and names.
@@ -49,10 +50,10 @@ def fold_batch_normalization(model: Any) -> Any:
     from edgepack.backend import rebuild
 
     ranks = {layer.name: layer.output.shape.rank for layer in model.layers if hasattr(layer.output, "shape")}
-    return rebuild.build(fold_graph(rebuild.graph_of(model), ranks))
+    return rebuild.build(fold_graph(rebuild.graph_of(model), ranks, names))
 
 
-def fold_graph(graph: Graph, ranks: Mapping[str, int]) -> Graph:
+def fold_graph(graph: Graph, ranks: Mapping[str, int], names: Collection[str] | None = None) -> Graph:
     """`fold_batch_normalization` on the records; `ranks` of the layers' outputs, batch axis included."""
     layers = dict(graph.layers)
     alias: dict[int, int] = {}
@@ -60,7 +61,7 @@ def fold_graph(graph: Graph, ranks: Mapping[str, int]) -> Graph:
     renamed: dict[int, str] = {}
     for number, call in enumerate(graph.calls):
         before = _foldable_before(graph, number, outputs, ranks)
-        if before is None:
+        if before is None or (names is not None and graph.calls[before].layer not in names):
             continue
         convolution = graph.layers[graph.calls[before].layer]
         layers[convolution.name] = _folded(convolution, graph.layers[call.layer])
