@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from edgepack.backend.complaint import explained
 from edgepack.backend.representative import representative, require
 from edgepack.backend.trace import Traced, trace, trace_saved_model
 from edgepack.data import Dataset
+from edgepack.tflite.calibrated import narrow_inputs
 
 INTEGER_SCHEMES = frozenset({"int8", "int16x8"})
 
@@ -26,7 +27,6 @@ class Prepared:
     traced: Traced
     ids: tuple[str, ...] = ()
     mixed: tuple[str, ...] = ()
-    float_kinds: tuple[str, ...] = ()
     floors: Mapping[str, float] = field(default_factory=dict)
     notes: list[dict[str, str]] = field(default_factory=list)
 
@@ -45,7 +45,7 @@ def convert(
     per_tensor: bool = False,
     old_quantizer: bool = False,
     float_ops: bool = False,
-    float_kinds: tuple[str, ...] | list[str] = (),
+    float_kinds: Sequence[str] = (),
     select_ops: bool = False,
     seed: int = 0,
     report: Callable[[str, float | None], None],
@@ -90,6 +90,7 @@ def convert(
     traced = prepared.traced
     converter = tf.lite.TFLiteConverter.from_concrete_functions([traced.function], traced.owner)
     _configure(converter, tf, scheme=scheme, float_ops=float_ops, select_ops=select_ops)
+    converter.exclude_conversion_metadata = True  # says nothing that the manifest does not say
     converter.experimental_new_quantizer = not old_quantizer
     converter._experimental_disable_per_channel = per_tensor
     if scheme in INTEGER_SCHEMES:
@@ -104,7 +105,7 @@ def convert(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # TensorFlow warns of its own use of tf.lite.Interpreter
-            data = _run(converter, tf, [*float_kinds, *prepared.float_kinds], scheme)
+            data = _run(converter, tf, float_kinds, prepared.mixed, scheme)
     except errors.EdgepackError:
         raise
     except Exception as error:
@@ -158,7 +159,6 @@ def _rewritten(model: Any, *, batch: int | None, unroll_all: bool, dataset: Data
         traced=trace(model, batch=batch, dtypes=dict.fromkeys(ids, "int32"), shapes=shapes),
         ids=ids,
         mixed=mixed,
-        float_kinds=id_inputs.CUTTERS if mixed else (),
         floors={item.name: item.floor for item in narrowed},
         notes=notes,
     )
@@ -192,8 +192,8 @@ def _io(tf: Any, name: str, scheme: str) -> Any:
     return getattr(tf, name)
 
 
-def _run(converter: Any, tf: Any, float_kinds: list[str], scheme: str) -> bytes:
-    if not float_kinds:
+def _run(converter: Any, tf: Any, float_kinds: Sequence[str], mixed: Sequence[str], scheme: str) -> bytes:
+    if not float_kinds and not mixed:
         data: bytes = converter.convert()
         return data
     from tensorflow.lite.python.convert import mlir_quantize
@@ -202,7 +202,7 @@ def _run(converter: Any, tf: Any, float_kinds: list[str], scheme: str) -> bytes:
     inputs, outputs = converter.inference_input_type, converter.inference_output_type
     converter._experimental_calibrate_only = True
     return mlir_quantize(
-        converter.convert(),
+        narrow_inputs(converter.convert(), mixed) if mixed else converter.convert(),
         disable_per_channel=converter._experimental_disable_per_channel,
         fully_quantize=False,
         inference_type=types_pb2.QUANTIZED_INT8 if scheme == "int8" else types_pb2.QUANTIZED_INT16,

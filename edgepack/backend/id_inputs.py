@@ -27,8 +27,6 @@ CARRIER_OPS = frozenset(
     }
 )  # fmt: skip
 READERS = frozenset({"Embedding"})
-CUTTERS = ("SLICE", "SPLIT", "SPLIT_V", "STRIDED_SLICE")
-"""Ops that cut ids and numbers apart. They must stay float there: quantized, both would share one scale."""
 
 
 def find(model: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
