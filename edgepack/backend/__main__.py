@@ -35,7 +35,9 @@ def _prepare(settings: dict[str, Any]) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (settings["memory_bytes"], settings["memory_bytes"]))
     sys.path[:0] = settings["import_paths"]
     from edgepack.backend import session
+    from edgepack.gate.isolation import read_directly
 
+    read_directly()
     session.configure(trust_code=settings["trust_code"], custom=settings["custom"])
 
 

@@ -7,7 +7,6 @@ import json
 import os
 import resource
 import signal
-import sys
 import warnings
 from pathlib import Path
 from typing import IO, Final, NoReturn
@@ -21,15 +20,24 @@ WORKING_MEMORY_BYTES: Final = 512 << 20
 """Address space for libhdf5 itself, on top of what the process has; damaged lengths would otherwise take gigabytes."""
 
 
+_directly = False
+
+
+def read_directly() -> None:
+    """For a process that is a guarded child already, such as TensorFlow's: its many threads make forking unwise."""
+    global _directly
+    _directly = True
+
+
 def read_hdf5(source: Path | bytes, where: str, *, with_data: bool) -> Contents:
     """`edgepack.gate.hdf5.scan` in a child, so that whatever happens in libhdf5 is an error here and no crash.
 
-    The TensorFlow child reads directly: it is a child already, and its threads forbid forking.
+    After `read_directly` it reads in this process.
 
     Raises:
       ModelError: as `scan`, and where libhdf5 crashed, ran out of memory or did not come to an end.
     """
-    if "tensorflow" in sys.modules:
+    if _directly:
         return scan(source, where, with_data=with_data)
     receive, send = os.pipe()
     with warnings.catch_warnings():

@@ -64,3 +64,10 @@ def test_the_child_is_gone_afterwards(write_keras: Any, monkeypatch: pytest.Monk
     (child,) = children
     with pytest.raises(ProcessLookupError):
         os.kill(child, 0)
+
+
+def test_a_guarded_child_reads_by_itself(write_keras: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolation, "_directly", False)
+    isolation.read_directly()
+    monkeypatch.setattr(os, "fork", lambda: pytest.fail("forked"))
+    assert len(gate.read(write_keras()).layers["hidden"].weights) == 2
