@@ -33,20 +33,18 @@ def print_summary(result: BuildResult) -> None:
 def _steps(console: Console, package: PackageResult) -> None:
     totals = [entry for entry in package.ledger if entry.action == "model"]
     table = Table(title="What each step left in its file", title_justify="left", box=None, pad_edge=False)
-    for name in ("step", "layers", "parameters", "zeros", "values/channel", "left alone"):
+    for name in ("step", "layers", "parameters", "zeros", "values/channel"):
         table.add_column(name, justify="left" if name == "step" else "right")
     for entry in totals:
         lines = [line for line in package.ledger if line.stage == entry.stage and line.layer]
-        alone = sum(line.action == "left alone" for line in lines)
         acted = sum(line.action == "acted" for line in lines)
         found = entry.found
         table.add_row(
             entry.stage,
-            str(acted) if lines else "–",
+            str(acted) if acted else "–",
             f"{found['parameters']:,}" if "parameters" in found else "–",
             f"{float(str(found['sparsity'])):.1%}" if found.get("sparsity") is not None else "–",
             str(found.get("distinct_per_channel", "–")),
-            str(alone) if lines else "–",
         )
     console.print(table)
     _left_alone(console, package)

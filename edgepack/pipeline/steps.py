@@ -51,6 +51,7 @@ def run_steps(
     claims: list[Claim] = []
     current: plan.Plan | None = resolved
     while current is not None:
+        worked.ledger += plan.ledger(current)
         for step in current.steps:
             result, record = _run(
                 step, recipe, source, first, worked, datasets, workspace, trust_code=trust_code
@@ -58,7 +59,7 @@ def run_steps(
             found.setdefault(step.number, {}).update(
                 {name: dict(values) for name, values in result.layers.items()}
             )
-            worked.ledger += [*_ledger(step, current, result), _totals_entry(step.title, record["totals"])]
+            worked.ledger += [*_ledger(step, result), _totals_entry(step.title, record["totals"])]
         worked.ledger += current.notes
         claims += current.claims
         current = _for_student(current, worked.candidate, recipe)
@@ -137,25 +138,13 @@ def totals(path: Path, recipe: Recipe) -> dict[str, Json]:
     }
 
 
-def _ledger(step: plan.Step, current: plan.Plan, result: StageResult) -> Iterator[LedgerEntry]:
-    noted = {(note.layer, note.action) for note in result.notes}
+def _ledger(step: plan.Step, result: StageResult) -> Iterator[LedgerEntry]:
     for layer, values in result.layers.items():
         yield LedgerEntry(stage=step.title, layer=layer, action="acted", found=dict(values))
-    for row in current.rows:
-        cell = row.cells.get(step.number)
-        if step.deferred or cell is None or cell.action not in ("left alone", "deferred", "lost"):
-            continue
-        if (row.layer, cell.action) not in noted:
-            yield LedgerEntry(stage=step.title, layer=row.layer, action=cell.action, reason=cell.reason)
     yield from result.notes
     if result.history:
-        yield LedgerEntry(
-            stage=step.title,
-            layer="",
-            action="trained",
-            reason="",
-            found={"epochs": [dict(e) for e in result.history]},
-        )
+        epochs: list[Json] = [dict(epoch) for epoch in result.history]
+        yield LedgerEntry(stage=step.title, layer="", action="trained", found={"epochs": epochs})
 
 
 def _totals_entry(stage: str, found: dict[str, Json]) -> LedgerEntry:
