@@ -7,8 +7,11 @@ earlier steps promised (`keep`) is enforced in the training step itself, see `ed
 from __future__ import annotations
 
 import contextlib
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+
+import numpy as np
 
 from edgepack import errors
 from edgepack.backend import feeding, optimizers, rebuild, session
@@ -65,7 +68,10 @@ def fit(
       DataError: labels are missing (and there is no teacher), or do not fit; the loss left the numbers.
       DeviceError: the strategy is not available here.
     """
-    session.seed_everything(seed)
+    # Stages share the user's seed. Each has its own order and dropout, or they would train on the same draws
+    # again.
+    own_seed = int(np.random.SeedSequence([seed, zlib.crc32(title.encode())]).generate_state(1)[0])
+    session.seed_everything(own_seed)
     regime, told = Regime.from_json(training), notes if notes is not None else []
     if regime.epochs < 1:
         return []
@@ -92,7 +98,7 @@ def fit(
                 report=report,
                 title=title,
             )
-            history = epochs.run(regime.epochs, regime.early_stop, seed)
+            history = epochs.run(regime.epochs, regime.early_stop, own_seed)
         if pruning is not None:
             pruning.finish()
         constraints.project()
