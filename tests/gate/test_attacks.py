@@ -131,13 +131,13 @@ def hidden_in(group: str, edit: Any) -> Any:
 @pytest.mark.parametrize(
     ("what", "edit"),
     [
-        ("ExternalLink", lambda group: group.__setitem__("kernel", h5py.ExternalLink("/etc/hosts", "/x"))),
-        ("SoftLink", lambda group: group.__setitem__("kernel", h5py.SoftLink("/model_weights"))),
+        ("an external link", lambda group: group.__setitem__("kernel", h5py.ExternalLink("/etc/hosts", "/x"))),
+        ("a soft link", lambda group: group.__setitem__("kernel", h5py.SoftLink("/model_weights"))),
         ("external storage", lambda group: group.create_dataset("k", (4,), "f4", external=[("/etc/passwd", 0, 16)])),
         ("declares", lambda group: group.create_dataset("k", (1 << 20, 1 << 20), "f4", chunks=(1024, 1024))),
         ("virtual dataset", lambda group: group.create_virtual_dataset("k", virtual_layout())),
         ("compression bomb", lambda group: group.create_dataset("k", data=np.zeros(4 << 20), **TIGHT)),
-        ("Datatype", lambda group: group.__setitem__("k", np.dtype("f8"))),
+        ("a named type", lambda group: group.__setitem__("k", np.dtype("f8"))),
     ],
 )  # fmt: skip
 def test_hdf5_traps(write_h5: Any, entries: SimpleNamespace, what: str, edit: Any) -> None:
