@@ -31,7 +31,11 @@ def is_stock(activation: Activation) -> bool:
 def emit_activation(emit: Emitter, activation: Activation, x: Any) -> Any:
     """Applies a normalised activation to the tensor `x` by layers."""
     name = activation["name"] if isinstance(activation, dict) else activation
-    settings = {key: value for key, value in activation.items() if key != "name"} if isinstance(activation, dict) else {}
+    settings = (
+        {key: value for key, value in activation.items() if key != "name"}
+        if isinstance(activation, dict)
+        else {}
+    )
     masked = getattr(x, "_keras_mask", None) is not None
     if name in _LAYERS and (settings or name not in STOCK):
         return _LAYERS[name](emit, x, **settings)

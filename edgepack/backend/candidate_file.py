@@ -61,7 +61,9 @@ def _write(model: Any, file: h5py.File) -> None:
     if list(model.output_names) != names:
         file.attrs[OUTPUT_NAMES] = json.dumps(list(model.output_names))
     group = file.create_group("model_weights")
-    hdf5_format.save_attributes_to_hdf5_group(group, "layer_names", [layer.name.encode() for layer in model.layers])
+    hdf5_format.save_attributes_to_hdf5_group(
+        group, "layer_names", [layer.name.encode() for layer in model.layers]
+    )
     group.attrs["backend"] = b"tensorflow"
     group.attrs["keras_version"] = str(tf_keras.__version__).encode()
     for layer in sorted(model.layers, key=lambda layer: layer.name):

@@ -32,7 +32,8 @@ def emit_einsum(emit: Emitter, subscripts: str, operands: list[Any]) -> Any:
         )
     others = [set(wanted).union(*(terms[:place] + terms[place + 1 :])) for place in range(len(terms))]
     reduced = [
-        _sum_out(emit, operand, term, other) for operand, term, other in zip(operands, terms, others, strict=True)
+        _sum_out(emit, operand, term, other)
+        for operand, term, other in zip(operands, terms, others, strict=True)
     ]
     if len(reduced) == 1:
         tensor, term = reduced[0]
@@ -56,7 +57,11 @@ def _transposed(emit: Emitter, tensor: Any, term: str, wanted: str) -> Any:
 
 def _product(emit: Emitter, first: tuple[Any, str], second: tuple[Any, str], wanted: str) -> Any:
     (left, left_term), (right, right_term) = first, second
-    sizes = {letter: size for tensor, term in (first, second) for letter, size in zip(term, tensor.shape, strict=True)}
+    sizes = {
+        letter: size
+        for tensor, term in (first, second)
+        for letter, size in zip(term, tensor.shape, strict=True)
+    }
     batch = [letter for letter in left_term if letter in right_term and letter in wanted]
     summed = [letter for letter in left_term if letter in right_term and letter not in wanted]
     rows = [letter for letter in left_term if letter not in right_term]
@@ -85,5 +90,7 @@ def _grouped(emit: Emitter, tensor: Any, term: str, groups: list[list[str]], siz
 
 def _reshaped(emit: Emitter, tensor: Any, shape: list[int | None]) -> Any:
     if shape.count(None) > 1:
-        raise errors.ModelError("an einsum over two axes of unknown length is not rebuilt; give the input a fixed length")
+        raise errors.ModelError(
+            "an einsum over two axes of unknown length is not rebuilt; give the input a fixed length"
+        )
     return emit.op(tf.reshape, tensor, [-1 if size is None else size for size in shape])

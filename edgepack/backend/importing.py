@@ -73,7 +73,7 @@ def _import_saved_model(folder: Path, target: Path, outputs: Sequence[str] | Non
         with tempfile.TemporaryDirectory(prefix="edgepack-") as scratch:
             legacy = Path(scratch) / "model.h5"
             try:
-                model.save(legacy, include_optimizer=False, save_format="h5")
+                write_candidate(model, legacy)
                 return _write(legacy, target, outputs)
             except (errors.ModelError, NotImplementedError, ValueError, TypeError) as error:
                 reason = str(error).replace(f"{legacy}: ", "")

@@ -7,6 +7,7 @@ and the call's arguments by position.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -122,14 +123,19 @@ def _gelu(emit: Emitter, x: Any, *, approximate: bool = True) -> Any:
 
 def _where(emit: Emitter, condition: Any, x1: Any = None, x2: Any = None) -> Any:
     if x1 is None or x2 is None:
-        raise errors.ModelError("keras.ops.where with one argument gives outputs of unknown size; use it with three")
+        raise errors.ModelError(
+            "keras.ops.where with one argument gives outputs of unknown size; use it with three"
+        )
     if is_symbolic(condition) and _dtype(condition) != tf.bool:
         condition = emit.op(tf.cast, condition, tf.bool)
     return emit.op(tf.where, condition, *_alike(emit, x1, x2))
 
 
 def _clip(emit: Emitter, x: Any, *, x_min: Any, x_max: Any) -> Any:
-    low, high = (value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value for value in (x_min, x_max))
+    low, high = (
+        value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
+        for value in (x_min, x_max)
+    )
     if _is_float(x):
         low, high = np.asarray(low, np.float32).tolist(), np.asarray(high, np.float32).tolist()
     return emit.op(tf.clip_by_value, x, low, high)
@@ -137,7 +143,11 @@ def _clip(emit: Emitter, x: Any, *, x_min: Any, x_max: Any) -> Any:
 
 def _cast(emit: Emitter, x: Any, *, dtype: Any) -> Any:
     name = dtype if isinstance(dtype, str) else "float32"
-    return emit.op(tf.cast, x, tf.as_dtype({"float16": "float32", "bfloat16": "float32", "float64": "float32"}.get(name, name)))
+    return emit.op(
+        tf.cast,
+        x,
+        tf.as_dtype({"float16": "float32", "bfloat16": "float32", "float64": "float32"}.get(name, name)),
+    )
 
 
 def _concatenate(emit: Emitter, values: Any, *, axis: int = 0) -> Any:
@@ -219,11 +229,15 @@ def _matmul(emit: Emitter, x1: Any, x2: Any) -> Any:
 
 
 def _einsum(emit: Emitter, *operands: Any, subscripts: str) -> Any:
-    alike = [value if is_symbolic(value) else np.asarray(value, np.float32) for value in _alike(emit, *operands)]
+    alike = [
+        value if is_symbolic(value) else np.asarray(value, np.float32) for value in _alike(emit, *operands)
+    ]
     return emit_einsum(emit, subscripts, alike)
 
 
-def _pad(emit: Emitter, x: Any, constant_values: Any = None, *, pad_width: Any, mode: str = "constant") -> Any:
+def _pad(
+    emit: Emitter, x: Any, constant_values: Any = None, *, pad_width: Any, mode: str = "constant"
+) -> Any:
     rank = x.shape.rank
     width = np.broadcast_to(np.asarray(pad_width), (rank, 2)).tolist()
     return emit.op(tf.pad, x, width, mode=mode.upper(), constant_values=constant_values or 0)
@@ -238,7 +252,9 @@ def _tile(emit: Emitter, x: Any, *, repeats: Any) -> Any:
     times = [repeats] if isinstance(repeats, int) else list(repeats)
     times = [1] * (rank - len(times)) + times
     if len(times) > rank:
-        x = emit.op(tf.reshape, x, [1] * (len(times) - rank) + [-1 if size is None else size for size in x.shape])
+        x = emit.op(
+            tf.reshape, x, [1] * (len(times) - rank) + [-1 if size is None else size for size in x.shape]
+        )
     return emit.op(tf.tile, x, times)
 
 
@@ -246,7 +262,7 @@ def _split(emit: Emitter, x: Any, *, indices_or_sections: Any, axis: int = 0) ->
     if isinstance(indices_or_sections, int):
         return emit.op(tf.split, x, num_or_size_splits=indices_or_sections, axis=axis)
     edges = [0, *indices_or_sections, x.shape[axis]]
-    sizes = [int(end) - int(start) for start, end in zip(edges, edges[1:], strict=False)]
+    sizes = [int(end) - int(start) for start, end in pairwise(edges)]
     return emit.op(tf.split, x, num_or_size_splits=sizes, axis=axis)
 
 
@@ -257,7 +273,9 @@ def _unstack(emit: Emitter, x: Any, *, num: Any = None, axis: int = 0) -> Any:
 def _slice(emit: Emitter, x: Any, start_indices: Any, *, shape: Any) -> Any:
     starts = [int(start) for start in np.asarray(start_indices).ravel()]
     sizes = [-1 if size is None else int(size) for size in shape]
-    sizes = [size if size == -1 or place or x.shape[0] is not None else -1 for place, size in enumerate(sizes)]
+    sizes = [
+        size if size == -1 or place or x.shape[0] is not None else -1 for place, size in enumerate(sizes)
+    ]
     return emit.op(tf.slice, x, starts, sizes)
 
 
@@ -279,7 +297,9 @@ def _one_hot(emit: Emitter, x: Any, *, num_classes: int, axis: int = -1, dtype: 
     return emit.op(tf.one_hot, x, num_classes, axis=axis, dtype=target)
 
 
-def _resize(emit: Emitter, x: Any, *, size: Any, interpolation: str = "bilinear", antialias: bool = False) -> Any:
+def _resize(
+    emit: Emitter, x: Any, *, size: Any, interpolation: str = "bilinear", antialias: bool = False
+) -> Any:
     resized = emit.op(tf.image.resize, x, list(size), method=interpolation, antialias=bool(antialias))
     return resized if _is_float(x) or interpolation == "nearest" else emit.op(tf.cast, resized, _dtype(x))
 

@@ -39,7 +39,7 @@ def make_layer(layer: Layer, custom: Mapping[str, Any]) -> tuple[Any, Activation
 
 
 def _custom(layer: Layer, custom: Mapping[str, Any]) -> Any:
-    if layer.custom_class not in custom:
+    if layer.custom_class is None or layer.custom_class not in custom:
         raise errors.TrustError(
             f"layer {layer.name!r} is your own class {layer.custom_class!r}; building it needs "
             f'[model] custom = ["module:{layer.custom_class}"] in the recipe and --trust-code'
@@ -76,7 +76,9 @@ def _instance(kind: str, name: str, config: Mapping[str, Any]) -> Any:
     try:
         return CLASSES[kind](name=name, **keywords)
     except (TypeError, ValueError) as error:
-        raise errors.ModelError(f"layer {name!r} ({kind}) cannot be built from its config: {error}") from error
+        raise errors.ModelError(
+            f"layer {name!r} ({kind}) cannot be built from its config: {error}"
+        ) from error
 
 
 def _inner(nested: Mapping[str, Any]) -> Any:

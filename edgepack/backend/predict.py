@@ -69,15 +69,15 @@ def _runner(source: Path) -> tuple[Runner, list[str], list[str]]:
     outputs = list(model.output_names)
     specs = [tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype) for tensor in model.inputs]
 
-    @tf.function(input_signature=[specs])  # type: ignore[misc]
     def call(values: Any) -> dict[str, Any]:
         results = model(values if len(values) > 1 else values[0], training=False)
         return dict(zip(outputs, tf.nest.flatten(results), strict=True))
 
+    traced = tf.function(call, input_signature=[specs])
     dtypes = [spec.dtype for spec in specs]
 
     def run(values: list[npt.NDArray[Any]]) -> dict[str, Any]:
-        return call([tf.cast(value, dtype) for value, dtype in zip(values, dtypes, strict=True)])
+        return traced([tf.cast(value, dtype) for value, dtype in zip(values, dtypes, strict=True)])
 
     return run, list(model.input_names), outputs
 

@@ -28,7 +28,9 @@ from edgepack.gate.graph import INPUT_KIND, Call, Graph, Layer, Ref, map_refs
 
 def read(path: Path) -> Graph:
     """The graph of a model file, with the custom layers that this child may import."""
-    return gate.read(path, custom=[f"{kind.__module__}:{name}" for name, kind in session.custom_layers().items()])
+    return gate.read(
+        path, custom=[f"{kind.__module__}:{name}" for name, kind in session.custom_layers().items()]
+    )
 
 
 def load(path: Path, custom: Mapping[str, Any] | None = None) -> Any:
@@ -116,7 +118,9 @@ class _Builder:
     def _input(self, number: int, layer: Layer) -> Any:
         shape = layer.config["batch_input_shape"]
         return tf_keras.layers.Input(
-            shape=tuple(shape[1:]), dtype=layer.config["dtype"], name=self._input_names.get(number, layer.name)
+            shape=tuple(shape[1:]),
+            dtype=layer.config["dtype"],
+            name=self._input_names.get(number, layer.name),
         )
 
     def _layer(self, layer: Layer, args: Any, kwargs: dict[str, Any]) -> Any:

@@ -39,7 +39,9 @@ class Served:
         self._function: Any = signatures[SIGNATURE]
         given = self._function.structured_input_signature[1]
         self.inputs = tuple(_spec(name, spec) for name, spec in sorted(given.items()))
-        self.outputs = tuple(_spec(name, spec) for name, spec in sorted(self._function.structured_outputs.items()))
+        self.outputs = tuple(
+            _spec(name, spec) for name, spec in sorted(self._function.structured_outputs.items())
+        )
 
     def run(self, values: list[Any]) -> dict[str, Any]:
         """Outputs by name for input arrays in the order of `inputs`; batch by batch where the batch is fixed."""
@@ -53,7 +55,9 @@ class Served:
                 for spec, value in zip(self.inputs, values, strict=True)
             }
             parts.append(self._function(**given))
-        return {spec.name: tf.concat([part[spec.name] for part in parts], axis=0)[:size] for spec in self.outputs}
+        return {
+            spec.name: tf.concat([part[spec.name] for part in parts], axis=0)[:size] for spec in self.outputs
+        }
 
     def _filled(self, value: Any, fixed: int | None) -> Any:
         if fixed is None or len(value) == fixed:
@@ -74,7 +78,9 @@ def keras_model(folder: Path) -> Any | None:
 
 def _spec(name: str, spec: Any) -> TensorSpec:
     if spec.shape.rank is None:
-        raise errors.ModelError(f"SavedModel tensor {name!r} has no fixed rank; export it with an input signature")
+        raise errors.ModelError(
+            f"SavedModel tensor {name!r} has no fixed rank; export it with an input signature"
+        )
     return TensorSpec(name=name, shape=tuple(spec.shape.as_list()), dtype=spec.dtype.name)
 
 

@@ -37,7 +37,9 @@ def _rms_normalization(emit: Emitter, layer: Layer, x: Any) -> Any:
     axis = layer.config.get("axis", -1)
     axes = [axis] if isinstance(axis, int) else list(axis)
     if [place % x.shape.rank for place in axes] != [x.shape.rank - 1]:
-        raise errors.ModelError(f"layer {layer.name!r} (RMSNormalization) normalizes {axis}; only the last axis is rebuilt")
+        raise errors.ModelError(
+            f"layer {layer.name!r} (RMSNormalization) normalizes {axis}; only the last axis is rebuilt"
+        )
     inner = emit.branch()
     square = inner.op(tf.math.reduce_mean, inner.op(tf.math.square, x), axis=-1, keepdims=True)
     root = inner.op(tf.math.rsqrt, inner.op(tf.math.add, square, float(layer.config.get("epsilon", 1e-6))))

@@ -18,7 +18,7 @@ Builder = Callable[..., Any]
 
 def _public(symbol: str) -> Callable[..., Any]:
     """A function of the allow-list (never a name from a file)."""
-    return functools.reduce(getattr, symbol.split("."), tf)  # type: ignore[return-value]
+    return functools.reduce(getattr, symbol.split("."), tf)
 
 
 FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
@@ -31,7 +31,9 @@ def emit_function(emit: Emitter, symbol: str, args: Sequence[Any], kwargs: dict[
     kwargs = {key: value for key, value in kwargs.items() if key != "name"}
     if symbol == "__operators__.getitem":
         tensor, key = [*args, *kwargs.values()]
-        return emit.item(tensor, [_slice(item) for item in (key if isinstance(key, (list, tuple)) else [key])])
+        return emit.item(
+            tensor, [_slice(item) for item in (key if isinstance(key, (list, tuple)) else [key])]
+        )
     return emit.op(FUNCTIONS[symbol], *args, **kwargs)
 
 
@@ -53,14 +55,19 @@ def emit_node(
         values.insert(int(position), constants[position])
     if kind in _NODES:
         return _NODES[kind](emit, values, attributes)
-    return emit.op(FUNCTIONS[NODES[kind]], *_typed(values))
+    return emit.op(FUNCTIONS[NODES[kind]], *(values if kind in _STRUCTURAL else _typed(values)))
+
+
+_STRUCTURAL: Final = ("ExpandDims", "Pad", "Reshape", "Tile", "Transpose")
+"""Nodes whose constants are axes and sizes, not values."""
 
 
 def _typed(values: list[Any]) -> list[Any]:
     """Constants were written as plain numbers: whole ones beside a float tensor are floats."""
     floating = any(is_symbolic(value) and tf.as_dtype(value.dtype).is_floating for value in values)
     return [
-        float(value) if floating and isinstance(value, int) and not isinstance(value, bool) else value for value in values
+        float(value) if floating and isinstance(value, int) and not isinstance(value, bool) else value
+        for value in values
     ]
 
 
@@ -80,7 +87,9 @@ def _attribute(attributes: dict[str, Any], name: str, default: Any) -> Any:
 def _reduce(function: Callable[..., Any]) -> Builder:
     def build(emit: Emitter, values: list[Any], attributes: dict[str, Any]) -> Any:
         axis = np.asarray(values[1], np.int64).tolist()
-        return emit.op(function, values[0], axis=axis, keepdims=bool(_attribute(attributes, "keep_dims", False)))
+        return emit.op(
+            function, values[0], axis=axis, keepdims=bool(_attribute(attributes, "keep_dims", False))
+        )
 
     return build
 
@@ -98,7 +107,9 @@ def _cast(emit: Emitter, values: list[Any], attributes: dict[str, Any]) -> Any:
     known = {"DT_FLOAT": tf.float32, "DT_HALF": tf.float32, "DT_DOUBLE": tf.float32, "DT_INT32": tf.int32,
              "DT_INT64": tf.int64, "DT_BOOL": tf.bool, "DT_UINT8": tf.uint8, "DT_INT8": tf.int8}  # fmt: skip
     if name not in known:
-        raise errors.ModelError(f"a Cast node goes to {name}, which TFLite does not have; expected one of {sorted(known)}")
+        raise errors.ModelError(
+            f"a Cast node goes to {name}, which TFLite does not have; expected one of {sorted(known)}"
+        )
     return emit.op(tf.cast, values[0], known[name])
 
 

@@ -57,7 +57,7 @@ NO_EFFECT: Final = frozenset(
 NO_EFFECT_ENDINGS: Final = ("_initializer", "_regularizer", "_constraint")
 
 NEVER: Final[dict[str, str]] = {
-    "lora_rank": "has LoRA weights; merge them (layer.quantize/merge or enable_lora's own export) and save the model again",
+    "lora_rank": "has LoRA weights; merge them into the kernels (kernel + A @ B) and save the model again",
     "quantization_mode": "is already quantized by Keras; start from the float model, edgepack quantizes at the end",
     "quantization_config": "is already quantized by Keras; start from the float model, edgepack quantizes at the end",
     "gptq_unpacked_column_size": "is already quantized by Keras (GPTQ); start from the float model",
@@ -256,9 +256,9 @@ TRAINING_ONLY: Final[dict[str, str]] = {
         """
 AugMix CutMix MixUp RandAugment RandomBrightness RandomColorDegeneration RandomColorJitter RandomContrast
 RandomElasticTransform RandomErasing RandomFlip RandomGaussianBlur RandomGrayscale RandomHeight RandomHue RandomInvert
-RandomPerspective RandomPosterization RandomRotation RandomSaturation RandomSharpness RandomShear RandomTranslation RandomWidth
-RandomZoom
-""".split(),
+RandomPerspective RandomPosterization RandomRotation RandomSaturation RandomSharpness RandomShear RandomTranslation
+RandomWidth RandomZoom
+""".split(),  # noqa: SIM905
         "random augmentation acts in training only",
     ),
     "StochasticDepth": "stochastic depth acts in training only",
@@ -286,11 +286,11 @@ REFUSED: Final[dict[str, str]] = {
     "ReversibleEmbedding": "has no tf_keras counterpart; use Embedding, and Dense for the way back",
     "MelSpectrogram": "needs an FFT, which is better done before the model; feed the spectrogram",
     "STFTSpectrogram": "needs an FFT, which is better done before the model; feed the spectrogram",
-    "CuDNNLSTM": "is the GPU-only form of LSTM; load it in Keras 2, build the model with LSTM, copy the weights, save it again",
-    "CuDNNGRU": "is the GPU-only form of GRU; load it in Keras 2, build the model with GRU(reset_after=True), save it again",
+    "CuDNNLSTM": "is the GPU-only form of LSTM; load it in Keras 2, copy the weights into an LSTM, save that model",
+    "CuDNNGRU": "is the GPU-only form of GRU; load it in Keras 2, copy the weights into a GRU(reset_after=True), save that",
     "DenseFeatures": "reads feature columns; replace them by inputs and Normalization, Discretization or Embedding layers",
-    "PruneLowMagnitude": "is a TF-MOT training wrapper; call tfmot.sparsity.keras.strip_pruning(model) and save the result",
-    "ClusterWeights": "is a TF-MOT training wrapper; call tfmot.clustering.keras.strip_clustering(model) and save the result",
+    "PruneLowMagnitude": "is a TF-MOT training wrapper; save tfmot.sparsity.keras.strip_pruning(model)",
+    "ClusterWeights": "is a TF-MOT training wrapper; save tfmot.clustering.keras.strip_clustering(model)",
     "QuantizeWrapper": "is a TF-MOT quantization-aware wrapper; start from the float model",
     "QuantizeWrapperV2": "is a TF-MOT quantization-aware wrapper; start from the float model",
     "QuantizeLayer": "is a TF-MOT quantization-aware layer; start from the float model",
@@ -300,7 +300,7 @@ REFUSED: Final[dict[str, str]] = {
     ),
     **dict.fromkeys(
         "AutoContrast ContrastLimitedAdaptiveHistogramEqualization Equalization MaxNumBoundingBoxes Pipeline "
-        "Solarization RandomCrop".split(),
+        "Solarization RandomCrop".split(),  # noqa: SIM905
         "changes images in a way that tf_keras has no layer for; do it before the model",
     ),
 }

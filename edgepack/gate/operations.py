@@ -15,12 +15,12 @@ from typing import Any, Final
 from edgepack import errors
 
 _ELEMENTWISE_3: Final = """
-Absolute Abs Add Arccos Arccosh Arcsin Arcsinh Arctan Arctan2 Arctanh Ceil Copy Cos Cosh Divide DivideNoNan Equal Erf Exp
-Expm1 Floor FloorDivide Greater GreaterEqual Less LessEqual Log Log10 Log1p Log2 LogicalAnd LogicalNot LogicalOr LogicalXor
-Maximum Minimum Mod Multiply Negative NotEqual OnesLike Power Reciprocal Rsqrt Sigmoid Sign Silu Sin Sinh Softplus Softsign
-Sqrt Square StopGradient Subtract Tan Tanh TrueDivide Where ZerosLike Relu Relu6 Selu HardSigmoid HardSilu HardTanh LogSigmoid
-TanhShrink SparsePlus SparseSigmoid GetItem Matmul Ravel
-""".split()
+Absolute Abs Add Arccos Arccosh Arcsin Arcsinh Arctan Arctan2 Arctanh Ceil Copy Cos Cosh Divide DivideNoNan Equal Erf
+Exp Expm1 Floor FloorDivide Greater GreaterEqual Less LessEqual Log Log10 Log1p Log2 LogicalAnd LogicalNot LogicalOr
+LogicalXor Maximum Minimum Mod Multiply Negative NotEqual OnesLike Power Reciprocal Rsqrt Sigmoid Sign Silu Sin Sinh
+Softplus Softsign Sqrt Square StopGradient Subtract Tan Tanh TrueDivide Where ZerosLike Relu Relu6 Selu HardSigmoid
+HardSilu HardTanh LogSigmoid TanhShrink SparsePlus SparseSigmoid GetItem Matmul Ravel
+""".split()  # noqa: SIM905 (a list literal would be a hundred lines)
 
 KERAS3: Final[dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(_ELEMENTWISE_3, ()),
@@ -86,22 +86,24 @@ KERAS3: Final[dict[str, tuple[str, ...]]] = {
 
 TENSORFLOW: Final = frozenset(
     """
-__operators__.add __operators__.getitem compat.v1.gather compat.v1.image.resize_bilinear
-compat.v1.image.resize_nearest_neighbor compat.v1.math.argmax compat.v1.math.reduce_max compat.v1.math.reduce_mean
-compat.v1.math.reduce_sum compat.v1.nn.avg_pool compat.v1.nn.softmax compat.v1.pad compat.v1.shape compat.v1.size
-compat.v1.squeeze compat.v1.transpose compat.v1.where batch_to_space broadcast_to cast clip_by_value concat convert_to_tensor expand_dims fill gather
-identity image.resize image.resize_with_pad linalg.matmul linalg.norm math.abs math.acos math.asin math.atan math.cosh math.sinh math.add math.argmax math.argmin math.atan2 math.ceil math.cos
-math.cumsum math.divide math.divide_no_nan math.equal math.erf math.exp math.expm1 math.floor math.floordiv math.floormod
-math.greater math.greater_equal math.l2_normalize math.less math.less_equal math.log math.log1p math.log_sigmoid
-math.logical_and math.logical_not math.logical_or math.maximum math.minimum math.multiply math.multiply_no_nan
-math.negative math.not_equal math.pow math.reciprocal math.reduce_all math.reduce_any math.reduce_logsumexp math.reduce_max
-math.reduce_mean math.reduce_min math.reduce_prod math.reduce_std math.reduce_sum math.reduce_variance math.rint math.round
-math.rsqrt math.sigmoid math.sign math.sin math.softplus math.sqrt math.square math.squared_difference math.subtract math.tan
-math.tanh math.top_k math.truediv nn.avg_pool2d nn.conv2d nn.depth_to_space nn.depthwise_conv2d nn.elu nn.gelu nn.l2_normalize
-nn.leaky_relu nn.log_softmax nn.max_pool2d nn.relu nn.relu6 nn.selu nn.sigmoid nn.silu nn.softmax nn.softplus nn.softsign
+__operators__.add __operators__.getitem batch_to_space broadcast_to cast clip_by_value compat.v1.gather
+compat.v1.image.resize_bilinear compat.v1.image.resize_nearest_neighbor compat.v1.math.argmax
+compat.v1.math.reduce_max compat.v1.math.reduce_mean compat.v1.math.reduce_sum compat.v1.nn.avg_pool
+compat.v1.nn.softmax compat.v1.pad compat.v1.shape compat.v1.size compat.v1.squeeze compat.v1.transpose
+compat.v1.where concat convert_to_tensor expand_dims fill gather identity image.resize image.resize_with_pad
+linalg.matmul linalg.norm math.abs math.acos math.add math.argmax math.argmin math.asin math.atan math.atan2 math.ceil
+math.cos math.cosh math.cumsum math.divide math.divide_no_nan math.equal math.erf math.exp math.expm1 math.floor
+math.floordiv math.floormod math.greater math.greater_equal math.l2_normalize math.less math.less_equal math.log
+math.log1p math.log_sigmoid math.logical_and math.logical_not math.logical_or math.maximum math.minimum math.multiply
+math.multiply_no_nan math.negative math.not_equal math.pow math.reciprocal math.reduce_all math.reduce_any
+math.reduce_logsumexp math.reduce_max math.reduce_mean math.reduce_min math.reduce_prod math.reduce_std
+math.reduce_sum math.reduce_variance math.rint math.round math.rsqrt math.sigmoid math.sign math.sin math.sinh
+math.softplus math.sqrt math.square math.squared_difference math.subtract math.tan math.tanh math.top_k math.truediv
+nn.avg_pool2d nn.conv2d nn.depth_to_space nn.depthwise_conv2d nn.elu nn.gelu nn.l2_normalize nn.leaky_relu
+nn.log_softmax nn.max_pool2d nn.relu nn.relu6 nn.selu nn.sigmoid nn.silu nn.softmax nn.softplus nn.softsign
 nn.space_to_depth nn.tanh one_hot ones_like pad range rank repeat reshape reverse roll shape size slice split squeeze
 stack stop_gradient strided_slice tile transpose unstack where zeros_like
-""".split()
+""".split()  # noqa: SIM905 (a list literal would be a hundred lines)
 )
 """Public TensorFlow functions, by the name that TFOpLambda writes."""
 
@@ -264,6 +266,8 @@ def _node(config: Mapping[str, Any], layer_name: str) -> dict[str, Any]:
     node = config.get("node_def")
     try:
         parsed = json.loads(node) if isinstance(node, str) else node
+        if not isinstance(parsed, dict):
+            raise TypeError
         kind, attributes = parsed["op"], parsed.get("attr", {})
         constants = {int(position): value for position, value in dict(config.get("constants") or {}).items()}
     except (TypeError, KeyError, ValueError):

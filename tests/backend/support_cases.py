@@ -73,7 +73,17 @@ def _layers() -> list[Case]:
         layer(conv, "Conv1DTranspose", STEPS, 5, 4, strides=3, note="valid"),
         layer(conv, "Conv2DTranspose", IMAGE, 5, 3, strides=2, padding="same"),
         layer(conv, "Conv2DTranspose", IMAGE, 5, (3, 2), strides=(2, 3), padding="valid", note="valid"),
-        layer(conv, "Conv2DTranspose", IMAGE, 5, 3, strides=2, padding="same", output_padding=1, note="output_padding"),
+        layer(
+            conv,
+            "Conv2DTranspose",
+            IMAGE,
+            5,
+            3,
+            strides=2,
+            padding="same",
+            output_padding=1,
+            note="output_padding",
+        ),
         layer(conv, "Conv3DTranspose", VOLUME, 3, 2, strides=2),
         layer(conv, "DepthwiseConv1D", STEPS, 3, depth_multiplier=2),
         layer(conv, "DepthwiseConv2D", IMAGE, 3, depth_multiplier=2, padding="same", activation="relu6"),
@@ -209,7 +219,8 @@ def _recurrent() -> list[Case]:
     ]  # fmt: skip
     for mode in ("concat", "sum", "mul", "ave"):
         cases.append(Case(group, f"Bidirectional ({mode})", (STEPS,), lambda keras, x, mode=mode: keras.layers.Bidirectional(
-            keras.layers.GRU(4, return_sequences=True, recurrent_activation="hard_sigmoid"), merge_mode=mode)(x)))  # fmt: skip
+            keras.layers.GRU(4, return_sequences=True, recurrent_activation="hard_sigmoid"), merge_mode=mode,
+        )(x)))  # fmt: skip
     return cases
 
 
@@ -219,7 +230,10 @@ def _encoder_decoder(keras: Any, x: Any) -> Any:
 
 
 def _merging() -> list[Case]:
-    cases = [merge(name) for name in ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate")]
+    cases = [
+        merge(name)
+        for name in ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate")
+    ]
     cases += [
         merge("Add", shapes=(IMAGE, IMAGE, IMAGE), note="three"),
         merge("Concatenate", shapes=(IMAGE, IMAGE), axis=1, note="axis 1"),
@@ -241,8 +255,8 @@ def _merging() -> list[Case]:
 
 
 ACTIVATIONS = {
-    BOTH: "elu exponential gelu hard_sigmoid leaky_relu linear log_softmax mish relu relu6 selu sigmoid silu softmax softplus "
-    "softsign swish tanh",
+    BOTH: "elu exponential gelu hard_sigmoid leaky_relu linear log_softmax mish relu relu6 selu sigmoid silu softmax "
+    "softplus softsign swish tanh",
     NEW: "celu glu hard_shrink hard_silu hard_swish hard_tanh log_sigmoid soft_shrink sparse_plus sparse_sigmoid squareplus "
     "tanh_shrink",
 }
@@ -253,7 +267,8 @@ def _activations() -> list[Case]:
     for generations, names in ACTIVATIONS.items():
         for name in names.split():
             cases.append(Case("Activations", name, (VECTOR,),
-                              lambda keras, x, name=name: keras.layers.Dense(8, activation=name)(x), generations))  # fmt: skip
+                              lambda keras, x, name=name: keras.layers.Dense(8, activation=name)(x),
+                              generations))  # fmt: skip
     return [
         *cases,
         Case("Activations", "LeakyReLU as activation", (VECTOR,), lambda keras, x: keras.layers.Dense(
@@ -268,7 +283,8 @@ def _operations() -> list[Case]:
 
     cases = [Case("Operations (keras.ops)", name, shapes, lambda keras, x, build=build: build(keras.ops, x), NEW, values)
              for name, shapes, build, values in OPERATIONS_3]  # fmt: skip
-    return cases + [Case("Operations (TensorFlow)", name, shapes, lambda keras, x, build=build: build(_tensorflow(), x), OLD, values)
+    return cases + [Case("Operations (TensorFlow)", name, shapes, lambda keras, x, build=build: build(_tensorflow(), x),
+                         OLD, values)
                     for name, shapes, build, values in OPERATIONS_2]  # fmt: skip
 
 
@@ -289,7 +305,9 @@ def _structures() -> list[Case]:
         return keras.layers.Add()([outer(x), outer(keras.layers.ReLU()(x))])
 
     def sequential(keras: Any, x: Any) -> Any:
-        body = keras.Sequential([keras.layers.Conv2D(4, 3, padding="same", activation="relu"), keras.layers.Flatten()])
+        body = keras.Sequential(
+            [keras.layers.Conv2D(4, 3, padding="same", activation="relu"), keras.layers.Flatten()]
+        )
         return keras.layers.Dense(3)(body(x))
 
     def shared(keras: Any, x: Any) -> Any:
@@ -352,7 +370,9 @@ def write(generation: str, folder: Path) -> None:
         if generation not in case.generations:
             continue
         keras.utils.set_random_seed(number)
-        inputs = [keras.Input(shape, dtype=case.dtype, name=f"in{place}") for place, shape in enumerate(case.shapes)]
+        inputs = [
+            keras.Input(shape, dtype=case.dtype, name=f"in{place}") for place, shape in enumerate(case.shapes)
+        ]
         outputs = case.build(keras, inputs[0] if len(inputs) == 1 else inputs)
         model = keras.Model(inputs, outputs)
         random = np.random.default_rng(number)
@@ -373,7 +393,10 @@ def write(generation: str, folder: Path) -> None:
             try:
                 model.save(folder / f"{number}{suffix}")
                 suffixes.append(suffix)
-            except (TypeError, ValueError) as error:  # some kinds of node neither Keras can write to both formats
+            except (
+                TypeError,
+                ValueError,
+            ) as error:  # some kinds of node neither Keras can write to both formats
                 refusals.append(f"{suffix}: {error}")
         if not suffixes:
             raise RuntimeError(f"{case.group}, {case.name}: {refusals}")

@@ -9,7 +9,9 @@ VECTOR, STEPS, IMAGE = (6,), (7, 4), (8, 9, 4)
 Row = tuple[str, tuple[Any, ...], Callable[[Any, Any], Any], str]
 
 
-def _rows(table: dict[str, Callable[[Any, Any], Any]], shapes: tuple[Any, ...], values: str = "normal") -> list[Row]:
+def _rows(
+    table: dict[str, Callable[[Any, Any], Any]], shapes: tuple[Any, ...], values: str = "normal"
+) -> list[Row]:
     return [(name, shapes, build, values) for name, build in table.items()]
 
 
@@ -52,8 +54,12 @@ OPERATIONS_3: list[Row] = [
             "gelu": lambda o, x: o.gelu(x, approximate=False),
             "gelu (tanh)": lambda o, x: o.gelu(x, approximate=True),
             "glu": lambda o, x: o.glu(x),
-            "hard_sigmoid, hard_silu, hard_tanh": lambda o, x: o.hard_sigmoid(x) + o.hard_silu(x) + o.hard_tanh(x),
-            "hard_shrink, soft_shrink, tanh_shrink": lambda o, x: o.hard_shrink(x, 0.3) + o.soft_shrink(x, 0.4) + o.tanh_shrink(x),
+            "hard_sigmoid, hard_silu, hard_tanh": lambda o, x: (
+                o.hard_sigmoid(x) + o.hard_silu(x) + o.hard_tanh(x)
+            ),
+            "hard_shrink, soft_shrink, tanh_shrink": lambda o, x: (
+                o.hard_shrink(x, 0.3) + o.soft_shrink(x, 0.4) + o.tanh_shrink(x)
+            ),
             "leaky_relu": lambda o, x: o.leaky_relu(x, 0.11),
             "log_sigmoid, log_softmax": lambda o, x: o.log_sigmoid(x) + o.log_softmax(x),
             "logsumexp": lambda o, x: o.logsumexp(x, axis=-1, keepdims=True),
@@ -76,13 +82,17 @@ OPERATIONS_3: list[Row] = [
             "resize": lambda o, x: o.image.resize(x, (5, 11)),
             "resize (nearest)": lambda o, x: o.image.resize(x, (16, 18), interpolation="nearest"),
             "roll": lambda o, x: o.roll(x, 2, axis=1),
-            "selu, silu, softplus, softsign": lambda o, x: o.selu(x) + o.silu(x) + o.softplus(x) + o.softsign(x),
+            "selu, silu, softplus, softsign": lambda o, x: (
+                o.selu(x) + o.silu(x) + o.softplus(x) + o.softsign(x)
+            ),
             "sigmoid, tanh": lambda o, x: o.sigmoid(x) * o.tanh(x),
             "sign, square": lambda o, x: o.sign(x) * o.square(x),
             "slice": lambda o, x: o.slice(x, [0, 1, 0, 2], [4, 3, 2, 2]) if x.shape[0] else x[:, 1:4],
             "softmax": lambda o, x: o.softmax(x, axis=-1),
             "space_to_depth": lambda o, x: o.nn.space_to_depth(x[:, :, :8], 2),
-            "sparse_plus, sparse_sigmoid, squareplus": lambda o, x: o.sparse_plus(x) + o.sparse_sigmoid(x) + o.squareplus(x),
+            "sparse_plus, sparse_sigmoid, squareplus": lambda o, x: (
+                o.sparse_plus(x) + o.sparse_sigmoid(x) + o.squareplus(x)
+            ),
             "split": lambda o, x: o.split(x, 2, axis=-1),
             "split (indices)": lambda o, x: o.split(x, [1, 4], axis=1),
             "squeeze": lambda o, x: o.squeeze(x[:, :1], axis=1),

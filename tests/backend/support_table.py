@@ -36,11 +36,15 @@ def table(cases: Iterable[Case]) -> str:
             [name for name, where in names.items() if where == wanted]
             for wanted in ({"keras3", "keras2"}, {"keras3"}, {"keras2"})
         ]
-        rows.append(f"| **{group}** | " + " | ".join("; ".join(map(_code, column)) for column in columns) + " |")
+        rows.append(
+            f"| **{group}** | " + " | ".join("; ".join(map(_code, column)) for column in columns) + " |"
+        )
     refusals: dict[str, list[str]] = {}
     for name, reason in REFUSED.items():
         refusals.setdefault(reason, []).append(name)
-    refused = [f"- {', '.join(f'`{name}`' for name in names)}: {reason}." for reason, names in refusals.items()]
+    refused = [
+        f"- {', '.join(f'`{name}`' for name in names)}: {reason}." for reason, names in refusals.items()
+    ]
     return (
         HEAD
         + "\n".join(rows)
@@ -48,7 +52,8 @@ def table(cases: Iterable[Case]) -> str:
         + ", ".join(f"`{name}`" for name in sorted(TRAINING_ONLY))
         + ".\n\n## Refused by name\n\n"
         + "\n".join(refused)
-        + "\n\nRefused wherever they stand: `channels_first`, quantized dtype policies, LoRA weights, stateful recurrent layers, "
+        + "\n\nRefused wherever they stand: `channels_first`, quantized dtype policies, LoRA weights, stateful recurrent "
+        "layers, "
         "sparse and ragged inputs, custom layers that the recipe does not name.\n"
     )
 

@@ -43,7 +43,9 @@ def originals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path,
     for generation, child in children.items():
         _, said = child.communicate()
         assert child.returncode == 0, f"{generation}: {said.decode()[-2000:]}"
-    return {key: (folder, json.loads((folder / "written.json").read_text())) for key, folder in folders.items()}
+    return {
+        key: (folder, json.loads((folder / "written.json").read_text())) for key, folder in folders.items()
+    }
 
 
 def outputs_of(model: Any, arrays: Mapping[str, np.ndarray], count: int) -> list[np.ndarray]:
@@ -60,9 +62,8 @@ def assert_close(found: list[np.ndarray], wanted: list[np.ndarray]) -> None:
         assert np.max(np.abs(a - b)) <= 1e-5 * max(np.max(np.abs(a)), 1e-30)
 
 
-def check(case: Case, number: int, folder: Path, suffix: str, scratch: Path) -> None:
-    import tf_keras
-
+def check(case: Case, number: int, folder: Path, suffix: str, scratch: Path, *, whole: bool) -> None:
+    """`whole`: also write it, load it with stock tf_keras, and write it again."""
     from edgepack.backend import rebuild
 
     with np.load(folder / f"{number}.npz") as stored:
@@ -71,6 +72,17 @@ def check(case: Case, number: int, folder: Path, suffix: str, scratch: Path) -> 
     model = rebuild.load(folder / f"{number}{suffix}")
     found = outputs_of(model, arrays, len(case.shapes))
     assert_close(found, wanted)
+    if whole:
+        check_candidate(case, model, arrays, found, scratch)
+
+
+def check_candidate(
+    case: Case, model: Any, arrays: Mapping[str, np.ndarray], found: list[np.ndarray], scratch: Path
+) -> None:
+    import tf_keras
+
+    from edgepack.backend import rebuild
+
     candidate = scratch / "candidate.h5"
     rebuild.save(model, candidate)
     first = candidate.read_bytes()
@@ -86,10 +98,10 @@ def check(case: Case, number: int, folder: Path, suffix: str, scratch: Path) -> 
 def test_rebuilt_outputs_equal_the_originals(
     originals: dict[str, tuple[Path, Any]], generation: str, number: int, tmp_path: Path
 ) -> None:
-    """One format of each case here, by turns; the other one in the slow test below."""
+    """One format of each case here, by turns, and every third whole; the rest in the slow test below."""
     folder, written = originals[generation]
     suffixes = written[str(number)]["suffixes"]
-    check(CASES[number], number, folder, suffixes[number % len(suffixes)], tmp_path)
+    check(CASES[number], number, folder, suffixes[number % len(suffixes)], tmp_path, whole=number % 3 == 0)
 
 
 @pytest.mark.slow
@@ -99,7 +111,7 @@ def test_rebuilt_outputs_equal_the_originals_of_the_other_format(
 ) -> None:
     folder, written = originals[generation]
     suffixes = written[str(number)]["suffixes"]
-    check(CASES[number], number, folder, suffixes[(number + 1) % len(suffixes)], tmp_path)
+    check(CASES[number], number, folder, suffixes[(number + 1) % len(suffixes)], tmp_path, whole=True)
 
 
 def test_support_table_lists_what_is_tried() -> None:
