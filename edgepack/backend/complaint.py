@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 UNSUPPORTED_OP = re.compile(r"tf\.([A-Za-z0-9_]+)(?:'| op|\(|\{)")
-QUANTIZED_LESS = re.compile(r"Quantization to (?:8-bits|16x8-bits) not (?:yet )?supported for op: '?(\w+)")
+QUANTIZED_LESS = re.compile(r"Quantization to (?:8|16x8)-bits? not (?:yet )?supported for op: '?(\w+)")
 MAX_NAMED = 6
 
 
@@ -28,6 +28,11 @@ def explained(error: Exception, *, scheme: str) -> str:
         return (
             "a recurrent layer became a loop over tensor lists, which TFLite's built-in ops cannot run: "
             "fix the batch with [quantize] batch = 1"
+        )
+    if scheme == "int16x8" and "Max and min for dynamic tensors" in text:
+        return (
+            "the converter's 16x8 quantizer takes no integer inputs, and ids must stay integers: take scheme "
+            '= "int8", or "dynamic"'
         )
     operations = _named(UNSUPPORTED_OP.findall(text))
     layers = _layers(error)

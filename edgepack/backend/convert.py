@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepack import errors
-from edgepack.backend import id_inputs, narrow_mask, session, spread_norm
+from edgepack.backend import id_inputs, integer_activations, narrow_mask, session, spread_norm
 from edgepack.backend import unroll as unrolling
 from edgepack.backend.complaint import explained
 from edgepack.backend.representative import representative, require
@@ -126,6 +126,7 @@ def _prepare(
     from edgepack.backend import rebuild
 
     model = rebuild.load(source)
+    integer_activations.substitute(model, integer=scheme in INTEGER_SCHEMES)
     if scheme not in INTEGER_SCHEMES or dataset is None:
         return Prepared(traced=trace(model, batch=batch))
     require(dataset, model.input_names)

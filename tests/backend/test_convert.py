@@ -209,3 +209,39 @@ def test_what_cannot_be_converted_is_said_in_words(tmp_path: Path) -> None:
         converted(pooled, {"x": RNG.normal(size=(8, 4, 4, 4, 1)).astype(np.float32)}, tmp_path / "cube")
     with pytest.raises(errors.DataError, match="no array for the model input x; it has y"):
         converted(looping, {"y": np.zeros((8, 600, 4), np.float32)}, tmp_path / "unnamed")
+
+
+ACTIVATIONS = (
+    "elu",
+    "gelu",
+    "hard_sigmoid",
+    "mish",
+    "selu",
+    "sigmoid",
+    "silu",
+    "softplus",
+    "softsign",
+    "tanh",
+)
+
+
+def test_every_activation_is_integer_and_close(tmp_path: Path) -> None:
+    import tensorflow as tf
+    import tf_keras
+    from tf_keras import layers
+
+    tf_keras.utils.set_random_seed(8)
+    given = tf_keras.Input((6,), name="x")
+    outputs = [layers.Activation(name, name=name)(layers.Dense(8)(given)) for name in ACTIVATIONS]
+    outputs.append(layers.ELU(0.5, name="layer_elu")(layers.Dense(8)(given)))
+    outputs.append(layers.Dense(8, name="after_op")(tf.nn.selu(layers.Dense(8)(given))))
+    model = tf_keras.Model(given, outputs)
+    rows = RNG.normal(scale=2.0, size=(64, 6)).astype(np.float32)
+    made = converted(model, {"x": rows}, tmp_path)
+    assert tflite.computing_float_ops(made.model) == {}
+    found = made.run({"x": rows})
+    errors_found = {
+        name: _error(found[name], wanted)
+        for name, wanted in zip(model.output_names, model(rows), strict=True)
+    }
+    assert max(errors_found.values()) < 0.03, errors_found
