@@ -95,8 +95,8 @@ class Archive:
             RuntimeError,
         ) as error:
             raise errors.ModelError(
-                f"{self._path}: {name} cannot be unpacked ({error}); the file is damaged, copy or "
-                "download it again"
+                f"{self._path}: {name} cannot be unpacked ({error}); the file is damaged, copy or download "
+                "it again"
             ) from None
 
 
@@ -134,8 +134,8 @@ def _checked_sizes(path: Path, members: list[zipfile.ZipInfo]) -> dict[str, int]
             )
         if member.file_size > 1 << 20 and member.file_size > RATIO_LIMIT * max(1, member.compress_size):
             raise errors.ModelError(
-                f"{path}: member {name!r} unpacks {member.compress_size:,} bytes to {member.file_size:,}: "
-                "a zip bomb; refused"
+                f"{path}: member {name!r} unpacks {member.compress_size:,} bytes to {member.file_size:,}: a "
+                "zip bomb; refused"
             )
         sizes[name] = member.file_size
     if sum(sizes.values()) > SIZE_LIMIT_BYTES:

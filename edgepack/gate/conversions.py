@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgepack.gate.graph import Layer
-from edgepack.gate.topology import Leaf
+from edgepack.gate.template import Leaf
 
 Array = npt.NDArray[Any]
 

@@ -13,7 +13,7 @@ from edgepack.gate.graph import INPUT_KIND, Call, Layer, Ref
 from edgepack.gate.inputs import input_layer
 from edgepack.gate.nodes import Local, map_locals, named_ends
 from edgepack.gate.order import call_order
-from edgepack.gate.topology import Leaf, Template
+from edgepack.gate.template import Leaf, Template
 
 CALL_LIMIT: Final = 50_000
 _FOREIGN: Final = re.compile(r"[^A-Za-z0-9_.-]")
@@ -182,8 +182,8 @@ class _Flattener:
         given = args[0] if args else kwargs.get("inputs")
         if kwargs.get("mask") is not None and self._generation == "keras2":
             raise errors.ModelError(
-                f"{self._where}: nested model {child.name!r} is called with an explicit mask, which is "
-                "not supported"
+                f"{self._where}: nested model {child.name!r} is called with an explicit mask, which is not "
+                "supported"
             )
         found: list[Any]
         if isinstance(given, dict):
@@ -205,9 +205,8 @@ class _Flattener:
                 # Keras 3 lets predict() overrule the argument; Keras 2 does not.
                 if (value is True or value == 1) and self._generation == "keras2":
                     raise errors.ModelError(
-                        f"{self._where}: layer {name!r} is called with training=True, so it acts at "
-                        "random or on batch "
-                        "statistics in use; save the model with training=False or without the argument"
+                        f"{self._where}: layer {name!r} is called with training=True, so it acts as in training "
+                        "when predicting too; save the model without that argument"
                     )
                 continue
             if (key == "mask" or key.endswith("_mask")) and not any(

@@ -29,9 +29,7 @@ _NEVER_READ: Final = frozenset(("optimizer", "optimizer_weights"))
 OUTPUT_NAMES: Final = "edgepack_output_names"
 """Attribute of a candidate: its output names as JSON, where they are not those of the layers that make them."""
 _LINKS: Final = {h5py.h5l.TYPE_EXTERNAL: "an external link", h5py.h5l.TYPE_SOFT: "a soft link"}
-_ATTRIBUTES: Final = (
-    "model_config", "keras_version", "backend", "layer_names", "weight_names", OUTPUT_NAMES
-)  # fmt: skip
+_ATTRIBUTES: Final = ("model_config", "keras_version", "backend", "layer_names", "weight_names", OUTPUT_NAMES)
 _FILTERS: Final = frozenset((_DEFLATE, _SHUFFLE, _FLETCHER32, _LZF))
 
 
@@ -179,8 +177,8 @@ class _Scanner:
             kind = group.links.get_info(name).type
             if kind != h5py.h5l.TYPE_HARD:
                 raise errors.ModelError(
-                    f"{self._where}: {path!r} is {_LINKS.get(kind, 'a link of unknown type')}, which can read "
-                    "elsewhere; refused. Keras writes none: save the model again with model.save()"
+                    f"{self._where}: {path!r} is {_LINKS.get(kind, 'a link of unknown type')}, which can "
+                    "read elsewhere; refused. Keras writes none: save the model again with model.save()"
                 )
             item = h5py.h5o.open(group, name)
         except errors.EdgepackError:
@@ -219,8 +217,8 @@ class _Scanner:
             )
         if declared > SIZE_LIMIT_BYTES:
             raise errors.ModelError(
-                f"{self._where}: {path!r} declares {declared:,} bytes (shape {dataset.shape}); "
-                f"the limit is {SIZE_LIMIT_BYTES:,}"
+                f"{self._where}: {path!r} declares {declared:,} bytes (shape {dataset.shape}); the limit is "
+                f"{SIZE_LIMIT_BYTES:,}"
             )
         if declared > 1 << 20 and declared > RATIO_LIMIT * max(1, stored):
             raise errors.ModelError(
@@ -232,8 +230,8 @@ class _Scanner:
     def _damaged(self, error: Exception) -> errors.ModelError:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         return errors.ModelError(
-            f"{self._where}: damaged or truncated HDF5 ({reason}); copy or download the file again, or "
-            "save it anew"
+            f"{self._where}: damaged or truncated HDF5 ({reason}); copy or download the file again, or save "
+            "it anew"
         )
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from edgepack import errors
 from edgepack.gate.graph import INPUT_KIND, Layer
-from edgepack.gate.topology import Leaf
+from edgepack.gate.template import Leaf
 
 _FLOATS: Final = frozenset(("float16", "bfloat16", "float32", "float64", "half", "double"))
 _OTHERS: Final = frozenset(("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"))
@@ -30,8 +30,8 @@ def input_layer(leaf: Leaf, name: str, where: str) -> Layer:
         shape = [None, *config["input_shape"]]
     if shape is None or not _is_shape(shape):
         raise errors.ModelError(
-            f"{where}: input {name!r} has no shape ({shape!r:.60}): the model was never built. Build it with "
-            "model.build((None, …)) or call it on data once, then save it again"
+            f"{where}: input {name!r} has no shape ({shape!r:.60}): the model was never built. Build it "
+            "with model.build((None, …)) or call it on data once, then save it again"
         )
     return Layer(
         name=name,

@@ -61,8 +61,8 @@ def read_hdf5(source: Path | bytes, where: str, *, with_data: bool) -> Contents:
         _, status = os.waitpid(child, 0)
     if contents is None:
         raise errors.ModelError(
-            f"{where}: damaged or hostile HDF5: libhdf5 {_end(status)} on it; copy or download the file again, or "
-            "save the model anew"
+            f"{where}: damaged or hostile HDF5: libhdf5 {_end(status)} on it; copy or download the file "
+            "again, or save the model anew"
         )
     return contents
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from edgepack.gate.nodes import Local, Node
-from edgepack.gate.topology import Leaf, Template
+from edgepack.gate.template import Leaf, Template
 
 _PASS: Final = frozenset((
     "Activation", "AlphaDropout", "BatchNormalization", "Bidirectional", "Dense", "Dropout", "ELU", "GRU",

@@ -6,7 +6,7 @@ import heapq
 
 from edgepack import errors
 from edgepack.gate.nodes import Node, locals_in, named_ends
-from edgepack.gate.topology import Template
+from edgepack.gate.template import Template
 
 
 def call_order(template: Template, known: frozenset[tuple[str, int]], where: str) -> list[tuple[str, int]]:

@@ -17,7 +17,8 @@ from edgepack.gate.hdf5 import OUTPUT_NAMES
 from edgepack.gate.isolation import read_hdf5
 from edgepack.gate.masks import drop_automatic_masks
 from edgepack.gate.sniff import Kind, is_saved_model, sniff
-from edgepack.gate.topology import Template, read_template
+from edgepack.gate.template import Template
+from edgepack.gate.topology import read_template
 from edgepack.gate.weights import Arrays, archive_weights, legacy_weights
 
 
@@ -64,8 +65,8 @@ def read(path: Path, *, custom: Sequence[str] = (), with_weights: bool = True) -
         # A config of a shape that no Keras writes. The usual damage has its own
         # message above; this is for the rest.
         raise errors.ModelError(
-            f"{path}: the model config is not what Keras writes ({type(error).__name__}: {error}); the "
-            "file is damaged"
+            f"{path}: the model config is not what Keras writes ({type(error).__name__}: {error}); the file "
+            "is damaged"
         ) from error
 
 
@@ -79,7 +80,7 @@ def _read_archive(path: Path, custom: Sequence[str], with_weights: bool) -> Grap
             )
         entry = archive.json(CONFIG)
         version = archive.json(METADATA).get("keras_version") if METADATA in archive.names else None
-        generation = _generation(version, entry)
+        generation = _generation(version, entry, path)
         template, flat = _flat(entry, generation, custom, str(path))
         if not with_weights:
             return _graph(template, flat, generation, {})
@@ -105,11 +106,11 @@ def _read_hdf5(path: Path, custom: Sequence[str], with_weights: bool) -> Graph:
         raise errors.ModelError(_weights_only(path, file))
     entry = parse_json(config, f"{path}: model_config")
     version = file.text("", "keras_version") or file.text("model_weights", "keras_version")
-    generation = _generation(version, entry)
+    generation = _generation(version, entry, path)
     if file.text("", "backend") == "theano":
         raise errors.ModelError(
-            f"{path}: written on the Theano backend, whose kernels are flipped; load it once in Keras "
-            "2 on TensorFlow and save"
+            f"{path}: written on the Theano backend, whose kernels are flipped; load it once in Keras 2 on "
+            "TensorFlow and save"
         )
     template, flat = _flat(entry, generation, custom, str(path))
     _rename_outputs(flat, file.text("", OUTPUT_NAMES), str(path))
@@ -156,13 +157,13 @@ def _graph(template: Template, flat: Flat, generation: str, weights: dict[str, A
     )
 
 
-def _generation(version: Any, entry: Any) -> str:
+def _generation(version: Any, entry: Any, path: Path) -> str:
     if isinstance(version, str) and version[:1].isdigit():
         major = int(version.split(".")[0])
         if major == 1:
             raise errors.ModelError(
-                f"written by Keras {version}, whose layers are not those of Keras 2; load it once in "
-                "Keras 2.0–2.2 and save it"
+                f"{path}: written by Keras {version}, whose layers are not those of Keras 2; load it once "
+                "in Keras 2.0–2.2 and save it"
             )
         return "keras3" if major >= 3 or version.startswith("0.") else "keras2"
     return "keras3" if '"batch_shape"' in str(entry).replace("'", '"') else "keras2"
@@ -177,13 +178,11 @@ def _weights_only(path: Path, file: Contents) -> str:
     if not layers:
         return (
             f"{path}: an HDF5 file without a Keras model: it has no model_config attribute and no layers; "
-            "expected a file "
-            "written by model.save()"
+            "expected a file written by model.save()"
         )
     shown = ", ".join(layers[:6]) + (f" … ({len(layers)} in all)" if len(layers) > 6 else "")
     return (
         f"{path}: holds weights only (layers {shown}): the attribute model_config, which says how the "
-        "layers are wired, is "
-        "missing. Build the model in Python, call model.load_weights() on this file, then "
-        "model.save('model.keras') and use that"
+        "layers are wired, is missing. Build the model in Python, call model.load_weights() on this file, "
+        "then model.save('model.keras') and use that"
     )

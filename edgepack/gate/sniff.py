@@ -30,8 +30,8 @@ _BY_SUFFIX: Final = {
     ".safetensors": "weights without a model; build the model in Keras, load them there, then "
     "model.save('model.keras')",
     ".pb": "a frozen TensorFlow graph or a part of a SavedModel; pass the SavedModel's folder, or "
-    "convert a frozen graph "
-    "with tf.compat.v1.lite.TFLiteConverter.from_frozen_graph, or rebuild it in Keras",
+    "convert a frozen graph with tf.compat.v1.lite.TFLiteConverter.from_frozen_graph, or rebuild it in "
+    "Keras",
     ".ckpt": "a TensorFlow checkpoint: weights without a model; build the model in Keras, load_weights() "
     "and save()",
     ".index": "a TensorFlow checkpoint: weights without a model; build the model in Keras, "
@@ -123,8 +123,8 @@ def _what_else(path: Path, head: bytes) -> str:
     if printable == len(head):
         return "a text file, not a model; expected a .keras or .h5 file written by model.save()"
     return (
-        "of no format that edgepack knows (or its beginning is damaged); expected a .keras or .h5 "
-        "file written by model.save()"
+        "of no format that edgepack knows (or its beginning is damaged); expected a .keras or .h5 file "
+        "written by model.save()"
     )
 
 
@@ -139,8 +139,7 @@ def _what_json(path: Path) -> str:
         )
     if isinstance(entry, dict) and "class_name" in entry:
         return (
-            "the JSON of a Keras architecture without weights; load it with "
-            "keras.models.model_from_json, then "
-            "load_weights() and save('model.keras')"
+            "the JSON of a Keras architecture without weights; load it with keras.models.model_from_json, "
+            "then load_weights() and save('model.keras')"
         )
     return "a JSON file, not a model; expected a .keras or .h5 file written by model.save()"

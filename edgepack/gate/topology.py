@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Final
 
 from edgepack import errors
-from edgepack.gate.nodes import Local, Node, decode_ends, decode_node, locals_in, map_locals
+from edgepack.gate.nodes import Local, Node, decode_ends, decode_node
 from edgepack.gate.operations import KERAS3
+from edgepack.gate.template import Leaf, Template, from_zero
 
 DEPTH_LIMIT: Final = 24
 LAYER_LIMIT: Final = 20_000
+_FUNCTIONAL: Final = ("Functional", "Model")
 _KERAS2_OPERATIONS: Final = frozenset(
     ("TFOpLambda", "SlicingOpLambda", "ClassMethod", "InstanceMethod", "InstanceProperty")
 )
@@ -20,43 +21,6 @@ _WRAPPERS: Final = frozenset(("TimeDistributed", "Bidirectional"))
 _NOT_WORD: Final = re.compile(r"\W+")
 _BEFORE_WORD: Final = re.compile("(.)([A-Z][a-z]+)")
 _BEFORE_CAPITAL: Final = re.compile("([a-z])([A-Z])")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Leaf:
-    """A layer as its config says, with where its weights lie.
-
-    Attributes:
-      name: of the layer in its own model.
-      class_name, module, registered_name, config: as in the file; config also without the name of the layer.
-      path: folder of its weights in a .keras archive, such as "layers/conv2d_1".
-      shared_id: equal for two entries that are one layer object (one layer in two nested models).
-    """
-
-    name: str
-    class_name: str
-    module: str | None
-    registered_name: str | None
-    config: dict[str, Any]
-    path: str
-    shared_id: int | None = None
-
-
-@dataclass(kw_only=True)
-class Template:
-    """One model, nested ones inside as templates of their own.
-
-    Attributes:
-      children: its layers by name, in the file's order.
-      nodes: by layer name: its calls. Call k of the list has number k + `bases` of that layer.
-      inputs, outputs: nesting of `Local`s.
-    """
-
-    name: str
-    children: dict[str, Leaf | Template] = field(default_factory=dict)
-    nodes: dict[str, list[Node]] = field(default_factory=dict)
-    inputs: Any = None
-    outputs: Any = None
 
 
 def read_template(entry: Any, *, generation: str, where: str) -> Template:
@@ -69,11 +33,10 @@ def read_template(entry: Any, *, generation: str, where: str) -> Template:
         raise errors.ModelError(f"{where}: the model config has no class_name; the file is damaged")
     if not is_model(entry):
         raise errors.ModelError(
-            f"{where}: the model is a {entry['class_name']!r}, a subclassed model: its layers are wired "
-            "by Python code that "
-            "is not in the file. Rebuild it with keras.Sequential or keras.Model(inputs, outputs) and "
-            "save that, or export "
-            "a SavedModel and pass it with --trust-input"
+            f"{where}: the model is a {entry['class_name']!r}, a subclassed model: its layers are wired by "
+            "Python code that is not in the file. Where it was made from inputs and outputs, save "
+            "keras.Model(model.inputs, model.outputs); else rebuild it with keras.Sequential or "
+            "keras.Model(inputs, outputs), or export a SavedModel and pass it with --trust-input"
         )
     return _Reader(generation, where).model(entry, "", 0)
 
@@ -83,6 +46,8 @@ def is_model(entry: dict[str, Any]) -> bool:
     config = entry.get("config")
     if entry.get("class_name") == "Sequential":
         return isinstance(config, list) or (isinstance(config, dict) and "layers" in config)
+    if entry.get("class_name") not in _FUNCTIONAL:
+        return False
     return isinstance(config, dict) and "layers" in config and "output_layers" in config
 
 
@@ -150,8 +115,7 @@ class _Reader:
         if class_name in _WRAPPERS and isinstance(inner, dict) and is_model(inner):
             raise errors.ModelError(
                 f"{self._where}: layer {name!r} is a {class_name} around a whole model, which is not "
-                "supported; wrap each "
-                "of its layers instead, or reshape the time axis into the batch axis"
+                "supported; wrap each of its layers instead, or reshape the time axis into the batch axis"
             )
         module = entry.get("module")
         if module is None and _is_operation(entry, self._generation):
@@ -221,7 +185,7 @@ class _Reader:
             ]
         template.inputs = decode_ends(config.get("input_layers"), where)
         template.outputs = decode_ends(config.get("output_layers"), where)
-        _renumber(template, layers, keras2=self._generation == "keras2")
+        from_zero(template, layers, keras2=self._generation == "keras2")
 
 
 def snake_case(class_name: str) -> str:
@@ -241,36 +205,3 @@ def _is_operation(entry: dict[str, Any], generation: str) -> bool:
             return False
         return "dtype" not in config or entry["class_name"] in KERAS3  # such as Cast
     return isinstance(module, str) and module.startswith(("keras.src.ops", "keras.ops"))
-
-
-def _renumber(template: Template, layers: list[Any], *, keras2: bool) -> None:
-    """Makes every call count from 0.
-
-    Keras 2 counts the calls of a nested model from 1 (call 0 is the one that built it). Keras 3 does so
-    in ``output_layers``, and only for Functional ones.
-    """
-    nested = {
-        name
-        for name, entry in zip(template.children, layers, strict=False)
-        if isinstance(template.children[name], Template) and (keras2 or entry["class_name"] != "Sequential")
-    }
-    if not nested:
-        return
-    in_nodes = [node.args for nodes in template.nodes.values() for node in nodes]
-    in_nodes += [tuple(node.kwargs.values()) for nodes in template.nodes.values() for node in nodes]
-    from_zero_everywhere = {
-        local.layer for local in locals_in([in_nodes, template.outputs]) if local.node == 0
-    }
-    from_zero_in_ends = {local.layer for local in locals_in(template.outputs) if local.node == 0}
-    lowered = nested - (from_zero_everywhere if keras2 else from_zero_in_ends)
-
-    def lower(local: Local) -> Local:
-        return Local(local.layer, local.node - 1, local.tensor) if local.layer in lowered else local
-
-    template.outputs = map_locals(template.outputs, lower)
-    if keras2:
-        for name, nodes in template.nodes.items():
-            template.nodes[name] = [
-                Node(args=map_locals(node.args, lower), kwargs=map_locals(node.kwargs, lower))
-                for node in nodes
-            ]

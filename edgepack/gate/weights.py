@@ -11,7 +11,8 @@ import numpy.typing as npt
 from edgepack import errors
 from edgepack.gate.contents import Contents
 from edgepack.gate.flatten import Flat
-from edgepack.gate.topology import Leaf, snake_case
+from edgepack.gate.template import Leaf
+from edgepack.gate.topology import snake_case
 from edgepack.gate.weight_names import Names, weight_names
 
 Arrays = tuple[npt.NDArray[Any], ...]
@@ -78,8 +79,8 @@ def _share(flat: Flat, members: list[str], names: list[str], where: str) -> dict
     plan += late
     if len(plan) != len(names):
         raise errors.ModelError(
-            f"{where} holds {len(names)} weights, but its layers have {len(plan)}; the file is "
-            "incomplete, save it again"
+            f"{where} holds {len(names)} weights, but its layers have {len(plan)}; the file is incomplete, "
+            "save it again"
         )
     shares: dict[str, list[str]] = {member: [] for member in members}
     for (member, weight), name in zip(plan, names, strict=True):
@@ -118,14 +119,14 @@ def _checked(name: str, leaf: Leaf, arrays: Arrays, where: str) -> Arrays:
         names = ", ".join(weight for weight, _ in expected)
         raise errors.ModelError(
             f"{where}: layer {name!r} ({leaf.class_name}) has {len(arrays)} weights in the file, expected "
-            f"{len(expected)} ({names}); the file is incomplete, or one layer stands in two nested models, which "
-            "a .keras file cannot say: save the model again, as .h5 in that case"
+            f"{len(expected)} ({names}); the file is incomplete, or one layer stands in two nested models, "
+            "which a .keras file cannot say: save the model again, as .h5 in that case"
         )
     for array in arrays:
         if array.dtype.kind == "f" and array.size and not np.isfinite(array).all():
             raise errors.ModelError(
-                f"{where}: layer {name!r} has weights that are NaN or infinite: its training diverged; "
-                "use an earlier checkpoint"
+                f"{where}: layer {name!r} has weights that are NaN or infinite: its training diverged; use "
+                "an earlier checkpoint"
             )
     return tuple(array.astype(np.float32) if array.dtype.kind == "f" else array for array in arrays)
 

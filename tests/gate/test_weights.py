@@ -11,7 +11,7 @@ import pytest
 from edgepack import errors, gate
 from edgepack.gate.conversions import as_tf_keras
 from edgepack.gate.graph import Layer
-from edgepack.gate.topology import Leaf
+from edgepack.gate.template import Leaf
 from edgepack.gate.weight_names import weight_names
 
 
