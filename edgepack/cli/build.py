@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import time
 from pathlib import Path
@@ -65,6 +66,7 @@ def command(
         trust_input=trust_input,
         memory_bytes=int(memory_gb * 1e9) if memory_gb else None,
     )
+    gc.enable()  # a build lives long enough for garbage to matter
     began = time.monotonic()
     answer: dict[str, Any]
     try:
