@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,7 +10,6 @@ from edgepack.records import Claim, Json
 from edgepack.stages.selectors import Selector
 from edgepack.stages.settings import (
     Decision,
-    StageResult,
     StageSettings,
     Step,
     Target,
@@ -22,8 +20,6 @@ from edgepack.stages.settings import (
 )
 
 if TYPE_CHECKING:
-    from edgepack.backend import Backend
-    from edgepack.data import Dataset
     from edgepack.gate.facts import Kernel
 
 Clusters = Annotated[int, Field(ge=2, le=256)]
@@ -110,26 +106,6 @@ class Cluster(StageSettings):
             return "depthwise kernels need their own values per channel; name the layer to cluster it"
         return trivial_share(kernel, target)
 
-    def apply(
-        self,
-        backend: Backend,
-        source: Path,
-        target: Path,
-        step: Step,
-        training: Dataset | None,
-        seed: int,
-        *,
-        teacher: Path | None = None,
-        validation: Dataset | None = None,
-    ) -> StageResult:
-        """Clusters `source` into `target`; see `StageSettings.apply`."""
-        answer: dict[str, Any] = backend.call(
-            "cluster",
-            source=str(source),
-            target=str(target),
-            layers=as_json(step.layers),
-            keep=as_json(step.keep),
-            training=self.train.request(training, teacher=teacher, validation=validation),
-            seed=seed,
-        )
-        return StageResult.of(self.use, answer)
+    def request(self, step: Step) -> dict[str, Json]:
+        """See `StageSettings.request`."""
+        return {"layers": as_json(step.layers)}

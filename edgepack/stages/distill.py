@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from edgepack.stages.settings import StageResult, StageSettings, Step, as_json
+from edgepack.records import Json
+from edgepack.stages.settings import StageSettings, Step
 from edgepack.stages.training import Distillation, Fraction, Positive, Training
-
-if TYPE_CHECKING:
-    from edgepack.backend import Backend
-    from edgepack.data import Dataset
 
 
 class Distill(StageSettings):
@@ -54,32 +50,11 @@ class Distill(StageSettings):
             )
         return self
 
-    def apply(
-        self,
-        backend: Backend,
-        source: Path,
-        target: Path,
-        step: Step,
-        training: Dataset | None,
-        seed: int,
-        *,
-        teacher: Path | None = None,
-        validation: Dataset | None = None,
-    ) -> StageResult:
-        """Trains the student; the teacher is `source`. See `StageSettings.apply`.
+    def request(self, step: Step) -> dict[str, Json]:
+        """The student, whose path the pipeline has made absolute (`Recipe.resolved_stage`)."""
+        return {"student": self.student, "width": self.width}
 
-        The pipeline passes settings whose `student` is absolute (`Recipe.resolved_stage`).
-        """
+    def training(self) -> Training:
+        """The stage's own soft targets."""
         softened = Distillation(alpha=self.alpha, temperature=self.temperature, loss=self.loss)
-        train = self.train.model_copy(update={"distill": softened})
-        answer: dict[str, Any] = backend.call(
-            "distill",
-            source=str(source),
-            target=str(target),
-            student=self.student,
-            width=self.width,
-            keep=as_json(step.keep),
-            training=train.request(training, teacher=source, validation=validation),
-            seed=seed,
-        )
-        return StageResult.of(self.use, answer)
+        return self.train.model_copy(update={"distill": softened})

@@ -7,18 +7,15 @@ Forms: `edgepack.numerics.factorize` (Dense, 1×1, Conv1D; channel and spatial f
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from pydantic import Field, model_validator
 
-from edgepack.records import Claim
+from edgepack.records import Claim, Json
 from edgepack.stages import splits
-from edgepack.stages.settings import Decision, StageResult, StageSettings, Step, Target, as_json, refusal
+from edgepack.stages.settings import Decision, StageSettings, Step, Target, as_json, refusal
 
 if TYPE_CHECKING:
-    from edgepack.backend import Backend
-    from edgepack.data import Dataset
     from edgepack.gate.facts import Kernel
 
 PositiveRank = Annotated[int, Field(ge=1)]
@@ -139,29 +136,9 @@ class Factorize(StageSettings):
             f"{after:,} {unit} instead of {before:,}{limit}"
         )
 
-    def apply(
-        self,
-        backend: Backend,
-        source: Path,
-        target: Path,
-        step: Step,
-        training: Dataset | None,
-        seed: int,
-        *,
-        teacher: Path | None = None,
-        validation: Dataset | None = None,
-    ) -> StageResult:
-        """Factorizes `source` into `target`; see `StageSettings.apply`."""
-        answer: dict[str, Any] = backend.call(
-            "factorize",
-            source=str(source),
-            target=str(target),
-            layers=as_json(step.layers),
-            keep=as_json(step.keep),
-            training=self.train.request(training, teacher=teacher, validation=validation),
-            seed=seed,
-        )
-        return StageResult.of(self.use, answer)
+    def request(self, step: Step) -> dict[str, Json]:
+        """See `StageSettings.request`."""
+        return {"layers": as_json(step.layers)}
 
 
 def _saving(split: splits.Split) -> float:

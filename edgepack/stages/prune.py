@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -12,7 +11,6 @@ from edgepack.records import Claim, Json
 from edgepack.stages.selectors import Selector
 from edgepack.stages.settings import (
     Decision,
-    StageResult,
     StageSettings,
     Step,
     Target,
@@ -24,8 +22,6 @@ from edgepack.stages.settings import (
 from edgepack.stages.training import Positive
 
 if TYPE_CHECKING:
-    from edgepack.backend import Backend
-    from edgepack.data import Dataset
     from edgepack.gate.facts import Kernel
 
 Sparsity = Annotated[float, Field(gt=0.0, lt=1.0)]
@@ -207,27 +203,6 @@ class Prune(StageSettings):
         group = self._zeros_of_group()[1]
         return f"{inputs} input channels do not divide into groups of {group}" if inputs % group else None
 
-    def apply(
-        self,
-        backend: Backend,
-        source: Path,
-        target: Path,
-        step: Step,
-        training: Dataset | None,
-        seed: int,
-        *,
-        teacher: Path | None = None,
-        validation: Dataset | None = None,
-    ) -> StageResult:
-        """Prunes `source` into `target`; see `StageSettings.apply`."""
-        answer: dict[str, Any] = backend.call(
-            "prune",
-            source=str(source),
-            target=str(target),
-            layers=as_json(step.layers),
-            scope=self.scope,
-            keep=as_json(step.keep),
-            training=self.train.request(training, teacher=teacher, validation=validation),
-            seed=seed,
-        )
-        return StageResult.of(self.use, answer)
+    def request(self, step: Step) -> dict[str, Json]:
+        """See `StageSettings.request`."""
+        return {"layers": as_json(step.layers), "scope": self.scope}

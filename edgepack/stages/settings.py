@@ -142,7 +142,27 @@ class StageSettings(BaseModel):
         Raises:
           EdgepackError: as `Backend.call`.
         """
-        raise NotImplementedError  # every stage has its own
+        # A student learns from the very model that it replaces.
+        taught_by = source if self.makes_new_architecture else teacher
+        own: dict[str, Any] = dict(self.request(step))
+        answer = backend.call(
+            self.use,
+            source=str(source),
+            target=str(target),
+            keep=as_json(step.keep),
+            training=self.training().request(training, teacher=taught_by, validation=validation),
+            seed=seed,
+            **own,
+        )
+        return StageResult.of(self.use, answer)
+
+    def request(self, step: Step) -> dict[str, Json]:
+        """What the backend operation needs beside files, promises, training and seed."""
+        return {}
+
+    def training(self) -> Training:
+        """How the stage trains."""
+        return self.train
 
 
 def called_on(settings: StageSettings, target: Target) -> bool:
