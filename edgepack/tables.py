@@ -55,11 +55,12 @@ def read(path: Path, *, noun: str = "recipe") -> dict[str, Any]:
     except OSError as error:
         raise errors.StorageError(f"{path}: cannot be read: {error.strerror}") from None
     try:
-        return tomllib.loads(text)
+        tables: dict[str, Any] = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise errors.RecipeError(f"{path}: not valid TOML: {error}") from None
     except RecursionError:
         raise errors.RecipeError(f"{path}: not valid TOML: nested too deeply") from None
+    return tables
 
 
 def validate(model: type[Model], tables: Mapping[str, Any], *, source: Path | str) -> Model:

@@ -51,7 +51,7 @@ def trace(
         for name, tensor in zip(model.input_names, model.inputs, strict=True)
     )
 
-    @tf.function(input_signature=specs)  # type: ignore[misc]
+    @tf.function(input_signature=specs)
     def serve(*inputs: Any) -> dict[str, Any]:
         outputs = model(list(inputs) if len(inputs) > 1 else inputs[0], training=False)
         listed = outputs if isinstance(outputs, (list, tuple)) else [outputs]
@@ -76,7 +76,7 @@ def trace_saved_model(directory: str, *, batch: int | None) -> Traced:
         for name, spec in sorted(keywords.items())
     )
 
-    @tf.function(input_signature=specs)  # type: ignore[misc]
+    @tf.function(input_signature=specs)
     def serve(*inputs: Any) -> dict[str, Any]:
         answer: dict[str, Any] = signature(
             **{spec.name: value for spec, value in zip(specs, inputs, strict=True)}
