@@ -26,7 +26,8 @@ CARRIER_OPS = frozenset(
         "slice", "split", "squeeze", "stack", "strided_slice", "tile", "transpose", "unstack",
     }
 )  # fmt: skip
-READERS = frozenset({"Embedding"})
+READERS = frozenset({"CategoryEncoding", "Embedding"})
+READING_OPS = frozenset({"nn.embedding_lookup", "one_hot"})
 
 
 def find(model: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -36,7 +37,8 @@ def find(model: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
       Names of the inputs that feed nothing but embeddings, and of those that feed an embedding and something
       else.
     """
-    pure, mixed = [], []
+    pure: list[str] = []
+    mixed: list[str] = []
     for name, tensor in zip(model.input_names, model.inputs, strict=True):
         ends = _ends(model, tensor, set())
         if "ids" in ends:
@@ -61,7 +63,7 @@ def keep_exact(model: Any, mixed: tuple[str, ...]) -> None:
     sources = dict(zip(model.input_names, model.inputs, strict=True))
     ways = []
     for node in walk.nodes(model):
-        if type(node.layer).__name__ in READERS:
+        if type(node.layer).__name__ == "Embedding":
             fed = _sources(model, node.keras_inputs[0], sources)
             if fed and fed <= set(mixed):
                 path = tf_keras.Model([sources[name] for name in sorted(fed)], node.keras_inputs[0])
@@ -108,7 +110,7 @@ def _ends(model: Any, tensor: Any, seen: set[int]) -> set[str]:
             continue
         seen.add(id(node))
         layer = node.layer
-        if type(layer).__name__ in READERS:
+        if _reads_ids(layer):
             ends.add("ids")
         elif _carries(layer):
             for result in walk.results(node):
@@ -116,6 +118,10 @@ def _ends(model: Any, tensor: Any, seen: set[int]) -> set[str]:
         else:
             ends.add("number")
     return ends
+
+
+def _reads_ids(layer: Any) -> bool:
+    return type(layer).__name__ in READERS or str(getattr(layer, "symbol", "")) in READING_OPS
 
 
 def _carries(layer: Any) -> bool:

@@ -60,7 +60,10 @@ def trace(
     owner = tf.Module()
     owner.variables_of_model = model.variables  # a bare holder: saving the Keras model itself costs seconds
     return Traced(
-        function=serve.get_concrete_function(), owner=owner, specs=specs, outputs=tuple(model.output_names)
+        function=tf.function(serve, input_signature=specs).get_concrete_function(),
+        owner=owner,
+        specs=specs,
+        outputs=tuple(model.output_names),
     )
 
 
@@ -86,4 +89,9 @@ def trace_saved_model(directory: str, *, batch: int | None) -> Traced:
     owner = tf.Module()
     owner.loaded = loaded
     names = tuple(sorted(signature.structured_outputs))
-    return Traced(function=serve.get_concrete_function(), owner=owner, specs=specs, outputs=names)
+    return Traced(
+        function=tf.function(serve, input_signature=specs).get_concrete_function(),
+        owner=owner,
+        specs=specs,
+        outputs=names,
+    )

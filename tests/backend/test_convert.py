@@ -126,6 +126,23 @@ def test_ids_beside_numbers_in_one_input_stay_exact(tmp_path: Path) -> None:
     assert _error(output, model(rows)) < 0.1
 
 
+def test_small_ops_are_integer_and_ids_may_be_one_hot(tmp_path: Path) -> None:
+    import tensorflow as tf
+    import tf_keras
+
+    ids, x = tf_keras.Input((3,), name="ids"), tf_keras.Input((4,), name="x")
+    one_hot = tf.one_hot(tf.cast(ids, tf.int32), 5)
+    model = tf_keras.Model([ids, x], [one_hot, -x, tf.square(x), tf.nn.elu(x)])
+    inputs = {"ids": RNG.integers(0, 5, (32, 3)), "x": RNG.normal(size=(32, 4))}
+    inputs = {name: values.astype(np.float32) for name, values in inputs.items()}
+    made = converted(model, inputs, tmp_path)
+    assert made.answer["ids"] == ["ids"]
+    assert tflite.computing_float_ops(made.model) == {}
+    found = made.run(inputs)
+    for name, wanted in zip(model.output_names, model(list(inputs.values())), strict=True):
+        assert _error(found[name], wanted) < 0.03, name
+
+
 def test_uneven_branches_are_normalised_before_they_join(tmp_path: Path) -> None:
     import tf_keras
     from tf_keras import layers
