@@ -299,8 +299,15 @@ REFUSED: Final[dict[str, str]] = {
         "has no tf_keras counterpart; use an ordinary pooling layer with the pool size this input needs",
     ),
     **dict.fromkeys(
-        "AutoContrast ContrastLimitedAdaptiveHistogramEqualization Equalization MaxNumBoundingBoxes Pipeline "
-        "Solarization RandomCrop".split(),  # noqa: SIM905
+        [
+            "AutoContrast",
+            "ContrastLimitedAdaptiveHistogramEqualization",
+            "Equalization",
+            "MaxNumBoundingBoxes",
+            "Pipeline",
+            "Solarization",
+            "RandomCrop",
+        ],
         "changes images in a way that tf_keras has no layer for; do it before the model",
     ),
 }

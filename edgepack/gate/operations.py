@@ -17,15 +17,17 @@ from edgepack import errors
 _ELEMENTWISE_3: Final = """
 Absolute Abs Add Arccos Arccosh Arcsin Arcsinh Arctan Arctan2 Arctanh Ceil Copy Cos Cosh Divide DivideNoNan Equal Erf
 Exp Expm1 Floor FloorDivide Greater GreaterEqual Less LessEqual Log Log10 Log1p Log2 LogicalAnd LogicalNot LogicalOr
-LogicalXor Maximum Minimum Mod Multiply Negative NotEqual OnesLike Power Reciprocal Rsqrt Sigmoid Sign Silu Sin Sinh
-Softplus Softsign Sqrt Square StopGradient Subtract Tan Tanh TrueDivide Where ZerosLike Relu Relu6 Selu HardSigmoid
+LogicalXor Maximum Minimum Mod Multiply Negative NotEqual Power Reciprocal Rsqrt Sigmoid Sign Silu Sin Sinh
+Softplus Softsign Sqrt Square StopGradient Subtract Tan Tanh TrueDivide Where Relu Relu6 Selu HardSigmoid
 HardSilu HardTanh LogSigmoid TanhShrink SparsePlus SparseSigmoid GetItem Matmul Ravel
 """.split()  # noqa: SIM905 (a list literal would be a hundred lines)
 
 KERAS3: Final[dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(_ELEMENTWISE_3, ()),
+    "All": ("axis", "keepdims"),
     "Amax": ("axis", "keepdims"),
     "Amin": ("axis", "keepdims"),
+    "Any": ("axis", "keepdims"),
     "Argmax": ("axis", "keepdims"),
     "Argmin": ("axis", "keepdims"),
     "AveragePool": ("pool_size", "strides", "padding"),
@@ -56,6 +58,7 @@ KERAS3: Final[dict[str, tuple[str, ...]]] = {
     "Norm": ("ord", "axis", "keepdims"),
     "Normalize": ("axis", "order", "epsilon"),
     "OneHot": ("num_classes", "axis", "dtype"),
+    "OnesLike": ("dtype",),
     "Pad": ("pad_width", "mode"),
     "Prod": ("axis", "keepdims"),
     "Repeat": ("repeats", "axis"),
@@ -81,6 +84,7 @@ KERAS3: Final[dict[str, tuple[str, ...]]] = {
     "Unstack": ("num", "axis"),
     "Var": ("axis", "keepdims"),
     "Vstack": (),
+    "ZerosLike": ("dtype",),
 }
 """Keras 3 operation classes with the settings of each."""
 

@@ -212,6 +212,7 @@ def _recurrent() -> list[Case]:
             BOTH, "padded"),
         Case(group, "Embedding (mask_zero), Bidirectional LSTM", ((7,),), lambda keras, x: keras.layers.Bidirectional(
             keras.layers.LSTM(4))(keras.layers.Embedding(10, 3, mask_zero=True)(x)), BOTH, "ids"),
+        Case(group, "Embedding (mask_zero), Concatenate, Attention, pooling", ((7,),), _masks, BOTH, "ids"),
         Case(group, "TimeDistributed (Dense)", (STEPS,),
              lambda keras, x: keras.layers.TimeDistributed(keras.layers.Dense(3, activation="hard_sigmoid"))(x)),
         Case(group, "TimeDistributed (Conv2D)", ((3, 6, 5, 2),),
@@ -222,6 +223,15 @@ def _recurrent() -> list[Case]:
             keras.layers.GRU(4, return_sequences=True, recurrent_activation="hard_sigmoid"), merge_mode=mode,
         )(x)))  # fmt: skip
     return cases
+
+
+def _masks(keras: Any, x: Any) -> Any:
+    joined = keras.layers.Concatenate()([
+        keras.layers.Embedding(10, 4, mask_zero=True)(x), keras.layers.Embedding(10, 3, mask_zero=True)(x)
+    ])  # fmt: skip
+    steps = keras.layers.Bidirectional(keras.layers.LSTM(3, return_sequences=True))(joined)
+    attended = keras.layers.MultiHeadAttention(2, 3)(steps, keras.layers.Attention()([steps, steps]))
+    return [keras.layers.GlobalAveragePooling1D()(steps), keras.layers.GlobalMaxPooling1D()(attended)]
 
 
 def _encoder_decoder(keras: Any, x: Any) -> Any:

@@ -31,6 +31,9 @@ OPERATIONS_3: list[Row] = [
             "x[:, 0]": lambda o, x: x[:, 0],
             "x[:, None, -1]": lambda o, x: x[:, None, -1],
             "add, multiply by tensors": lambda o, x: o.add(x, o.multiply(x, x)),
+            "any, all": lambda o, x: o.cast(
+                o.logical_or(o.any(x > 3, axis=-1), o.all(x > -1, axis=-1)), "float32"
+            ),
             "arctan": lambda o, x: o.arctan(x),
             "argmax": lambda o, x: o.argmax(x, axis=-1),
             "argmin": lambda o, x: o.argmin(x, axis=1),
