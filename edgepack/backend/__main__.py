@@ -8,31 +8,19 @@ import os
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import faulthandler
 import importlib
 import json
-import resource
 import sys
 import traceback
 from collections.abc import Callable
-from typing import IO, Any
+from typing import Any
 
-from edgepack import errors
+from edgepack import child, errors
 from edgepack.backend.operations import OPERATIONS
 
 
-def _channel() -> IO[bytes]:
-    """Keeps the reply pipe for ourselves: whatever a library prints goes to the log."""
-    replies = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)
-    return replies
-
-
 def _prepare(settings: dict[str, Any]) -> None:
-    faulthandler.enable()
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if settings["memory_bytes"] is not None:
-        resource.setrlimit(resource.RLIMIT_AS, (settings["memory_bytes"], settings["memory_bytes"]))
+    child.settle(settings["memory_bytes"])
     sys.path[:0] = settings["import_paths"]
     from edgepack.backend import session
     from edgepack.gate.isolation import read_directly
@@ -46,31 +34,40 @@ def _run(request: dict[str, Any], report: Callable[[str, float | None], None]) -
     try:
         operation = getattr(importlib.import_module(module), function)
         return {"result": operation(**request["arguments"], report=report)}
-    except errors.EdgepackError as error:
-        return {"error": {"kind": type(error).__name__, "message": str(error)}}
-    except MemoryError:
-        traceback.print_exc()
-        return {"error": {"kind": "ChildCrashError", "message": f"out of memory during {request['operation']!r}"}}
     except Exception as error:
-        # The one place where a foreign exception becomes ours; the whole trace is in the log.
-        traceback.print_exc()
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        message = f"{request['operation']}: TensorFlow raised {type(error).__name__}: {first}"
-        return {"error": {"kind": "ChildCrashError", "message": message}}
+        return {"error": _explained(error, request["operation"])}
+
+
+def _explained(error: Exception, operation: str) -> dict[str, str]:
+    """The one place where a foreign exception becomes ours; its whole trace is in the log."""
+    if isinstance(error, errors.EdgepackError):
+        return {"kind": type(error).__name__, "message": str(error)}
+    traceback.print_exc()
+    if isinstance(error, MemoryError):
+        return {"kind": "ChildCrashError", "message": f"out of memory during {operation!r}"}
+    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return {
+        "kind": "ChildCrashError",
+        "message": f"{operation}: TensorFlow raised {type(error).__name__}: {first}",
+    }
 
 
 def main() -> None:
-    replies = _channel()
-
-    def send(message: dict[str, Any]) -> None:
-        replies.write(json.dumps(message).encode() + b"\n")
+    replies = child.reply_channel()
 
     def report(text: str, fraction: float | None = None) -> None:
-        send({"progress": {"text": text, "fraction": fraction}})
+        child.send(replies, {"progress": {"text": text, "fraction": fraction}})
 
-    _prepare(json.loads(sys.argv[1]))
+    unprepared: dict[str, str] | None = None
+    try:
+        _prepare(json.loads(sys.argv[1]))
+    except Exception as error:  # told as the answer to the first request: until then nobody listens
+        unprepared = _explained(error, "start")
     for line in sys.stdin.buffer:
-        send(_run(json.loads(line), report))
+        if unprepared is not None:
+            child.send(replies, {"error": unprepared})
+            break
+        child.send(replies, _run(json.loads(line), report))
 
 
 if __name__ == "__main__":

@@ -21,10 +21,37 @@ def configure(*, trust_code: bool, custom: Sequence[str]) -> None:
     tf.config.experimental.enable_op_determinism()
     _custom_layers.clear()
     if custom and not trust_code:
-        raise errors.TrustError("[model] custom names your own layer classes; importing them needs --trust-code")
+        raise errors.TrustError(
+            "[model] custom names your own layer classes; importing them needs --trust-code"
+        )
     for reference in custom:
-        module, _, name = reference.partition(":")
-        _custom_layers[name] = getattr(importlib.import_module(module), name)
+        _custom_layers[reference.partition(":")[2]] = _imported(reference)
+
+
+def _imported(reference: str) -> Any:
+    """The class that "module:Class" names.
+
+    Raises:
+      RecipeError: no such module or class, or the module raises while it is imported.
+    """
+    import tf_keras
+
+    module_name, _, name = reference.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # whatever the user's module raises
+        raise errors.RecipeError(
+            f"[model] custom = {reference!r}: module {module_name!r} cannot be imported: {type(error).__name__}: {error}; "
+            "expected a module beside the recipe or an installed one"
+        ) from error
+    kind = getattr(module, name, None)
+    if not (isinstance(kind, type) and issubclass(kind, tf_keras.layers.Layer)):
+        what = "has no such class" if kind is None else "has something else of this name"
+        raise errors.RecipeError(
+            f"[model] custom = {reference!r}: {getattr(module, '__file__', module_name)} {what}; expected a subclass "
+            "of tf.keras.layers.Layer (Keras 2, as TensorFlow's tools take it)"
+        )
+    return kind
 
 
 def custom_layers() -> dict[str, Any]:

@@ -1,0 +1,43 @@
+"""What every child process does before it works: keeps the reply pipe, takes its limits, binds its life to its parent's."""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import json
+import os
+import resource
+import signal
+import sys
+from typing import IO, Any, Final
+
+PR_SET_PDEATHSIG: Final = 1
+"""Linux, prctl(2): the signal that the kernel sends to this process when its parent ends, however that ends."""
+
+
+def reply_channel() -> IO[bytes]:
+    """Keeps standard output for replies: whatever a library prints goes to the log instead."""
+    replies = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    return replies
+
+
+def settle(memory_bytes: int | None) -> None:
+    """Dies with the parent, leaves no core file, says where it crashed, keeps to its address space.
+
+    Args:
+      memory_bytes: limit of the address space, None for no limit.
+    """
+    if sys.platform == "linux":  # a parent killed with -9 must not leave a child working
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    faulthandler.enable()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if memory_bytes is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+
+
+def send(replies: IO[bytes], message: dict[str, Any]) -> None:
+    """Writes one line. The pipe is unbuffered, and one write may take only a part of a long line."""
+    rest = json.dumps(message).encode() + b"\n"
+    while rest:
+        rest = rest[replies.write(rest) :]
