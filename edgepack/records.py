@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias, Union
 
 from edgepack import errors
 
-Json: TypeAlias = Union[None, bool, int, float, str, list["Json"], dict[str, "Json"]]
+Json: TypeAlias = Union[bool, int, float, str, list["Json"], dict[str, "Json"], None]  # noqa: UP007 (3.10)
 
 
 def canonical_json(value: Json) -> bytes:
@@ -34,7 +34,11 @@ def canonical_json(value: Json) -> bytes:
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, as 64 lowercase hex digits."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _sha256(file.read())
+        return (
+            hashlib.file_digest(file, "sha256").hexdigest()
+            if hasattr(hashlib, "file_digest")
+            else _sha256(file.read())
+        )
 
 
 def _sha256(data: bytes) -> str:  # Python 3.10 has no hashlib.file_digest

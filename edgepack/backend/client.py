@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -9,6 +10,7 @@ import selectors
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -73,13 +75,17 @@ class Backend:
         self._on_progress = on_progress
         self._child: subprocess.Popen[bytes] | None = None
         self._replies = b""
+        self._turn = threading.Lock()
+        """One operation at a time: a second thread waits for its turn."""
         self.starts = 0
         """How many children were started: more than one means that one died."""
 
     def __enter__(self) -> Backend:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def start(self) -> None:
@@ -104,17 +110,25 @@ class Backend:
         self._replies = b""
         self.starts += 1
 
-    def call(self, operation: str, *, timeout_s: float = DEFAULT_TIMEOUT_S, **arguments: Json) -> dict[str, Any]:
+    def call(
+        self, operation: str, *, timeout_s: float = DEFAULT_TIMEOUT_S, **arguments: Json
+    ) -> dict[str, Any]:
         """Runs one operation of `operations.OPERATIONS` and returns its JSON result.
 
         Raises:
           EdgepackError: the class that the operation itself raised.
           ChildCrashError: the child died of a signal, was killed for memory, or ran past `timeout_s`.
         """
+        with self._turn:
+            return self._asked(operation, timeout_s, arguments)
+
+    def _asked(self, operation: str, timeout_s: float, arguments: dict[str, Json]) -> dict[str, Any]:
         self.start()
         assert self._child is not None and self._child.stdin is not None
         try:
-            self._child.stdin.write(json.dumps({"operation": operation, "arguments": arguments}).encode() + b"\n")
+            self._child.stdin.write(
+                json.dumps({"operation": operation, "arguments": arguments}).encode() + b"\n"
+            )
             self._child.stdin.flush()
         except BrokenPipeError:
             raise self._crashed(operation) from None
@@ -123,7 +137,9 @@ class Backend:
             reply = self._reply(operation, deadline)
             if "progress" in reply:
                 if self._on_progress is not None:
-                    self._on_progress(Progress(text=reply["progress"]["text"], fraction=reply["progress"]["fraction"]))
+                    self._on_progress(
+                        Progress(text=reply["progress"]["text"], fraction=reply["progress"]["fraction"])
+                    )
             elif "error" in reply:
                 raise _rebuilt_error(reply["error"])
             else:
@@ -171,10 +187,8 @@ class Backend:
         code = child.wait()
         for pipe in (child.stdin, child.stdout):
             if pipe is not None:
-                try:
+                with contextlib.suppress(BrokenPipeError):
                     pipe.close()
-                except BrokenPipeError:
-                    pass
         if code < 0:
             how = f"was ended by {signal.Signals(-code).name}"
             if -code == signal.SIGKILL:
@@ -199,8 +213,6 @@ def _rebuilt_error(error: dict[str, str]) -> errors.EdgepackError:
 
 
 def _kill_group(child: subprocess.Popen[bytes]) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     child.wait()

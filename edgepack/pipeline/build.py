@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from edgepack import device, plan
+from edgepack import device, errors, plan
 from edgepack.device import Device
 from edgepack.numerics.metrics import Metric
 from edgepack.pipeline import evaluate, findings, output, packing
@@ -18,7 +18,7 @@ from edgepack.pipeline.result import BuildResult, MetricResult, PackageResult, W
 from edgepack.pipeline.sources import Datasets, Source, import_candidate, open_data, open_source, warm_up
 from edgepack.pipeline.steps import Worked, run_steps
 from edgepack.pipeline.verdict import reasons_against
-from edgepack.pipeline.weighing import latencies, weighed
+from edgepack.pipeline.weighing import latencies, weigh_ahead, weighed
 from edgepack.pipeline.workspace import Workspace
 from edgepack.recipe import Recipe, limits
 from edgepack.records import Artifact, Candidate, LedgerEntry
@@ -111,6 +111,8 @@ def _compressed(
     metric: Metric,
 ) -> _Run:
     original = import_candidate(recipe, source, workspace, trust_input=options.trust_input)
+    baseline = float_baseline(original, workspace)
+    weigh_ahead(baseline, workspace)
     worked = run_steps(resolved, recipe, source, original, datasets, workspace, trust_code=options.trust_code)
     return _Run(
         recipe=recipe,
@@ -121,7 +123,7 @@ def _compressed(
         datasets=datasets,
         metric=metric,
         worked=worked,
-        baseline=float_baseline(original, workspace),
+        baseline=baseline,
     )
 
 
@@ -130,8 +132,8 @@ def _packages(run: _Run, devices: Sequence[Device]) -> list[PackageResult]:
     results = []
     for target in targets:
         made = _quantized(run, target)
-        answers = evaluate.tflite_answers(made.artifact, run.datasets.evaluation, run.workspace)
-        results.append(_judged(run, target, made, _metric(run, answers)))
+        weigh_ahead(made.artifact, run.workspace)
+        results.append(_judged(run, target, made, _metric(run, made.artifact)))
     return results
 
 
@@ -140,7 +142,10 @@ def _quantized(run: _Run, target: Device | None) -> Quantized:
     budget = limits(recipe, target)
 
     def judge(artifact: Artifact) -> str | None:
-        found = _metric(run, evaluate.tflite_answers(artifact, run.datasets.evaluation, run.workspace))
+        try:
+            found = _metric(run, artifact)
+        except (errors.GateError, errors.ModelError, errors.ChildCrashError) as error:
+            return str(error)  # it cannot be run, or answers nonsense: the next remedy may do better
         if found.drop <= budget.max_drop:
             return None
         return f"{found.name} fell from {found.float_value:.4f} to {found.tflite_value:.4f}, more than {budget.max_drop:g}"
@@ -166,7 +171,9 @@ def _quantized(run: _Run, target: Device | None) -> Quantized:
     )
 
 
-def _metric(run: _Run, answers: Path) -> MetricResult:
+def _metric(run: _Run, artifact: Artifact) -> MetricResult:
+    evaluate.float_answers_ahead(run.original, run.datasets.evaluation, run.workspace)
+    answers = evaluate.tflite_answers(artifact, run.datasets.evaluation, run.workspace)
     original = evaluate.float_answers(run.original, run.datasets.evaluation, run.workspace)
     return evaluate.compared(
         run.recipe, run.metric, run.datasets.evaluation, original, answers, run.workspace

@@ -16,7 +16,7 @@ from edgepack.numerics.metrics import Metric
 from edgepack.numerics.statistics import agreement, output_error, paired_interval
 from edgepack.pipeline.result import MetricResult
 from edgepack.pipeline.sources import python_digests
-from edgepack.pipeline.workspace import Workspace
+from edgepack.pipeline.workspace import Maker, Workspace
 from edgepack.recipe import Recipe
 from edgepack.records import Artifact, Candidate, Json, file_sha256
 
@@ -47,7 +47,18 @@ def chosen_metric(recipe: Recipe, dataset: Dataset, *, trust_code: bool) -> Metr
 
 def float_answers(candidate: Candidate, dataset: Dataset, workspace: Workspace) -> Path:
     """Outputs of a candidate over a dataset: .npz with one float32 array per output name."""
+    name, parts, make = _float_answers(candidate, dataset, workspace)
+    return workspace.produce(name, parts, make, tensorflow=True).files[ANSWERS]
 
+
+def float_answers_ahead(candidate: Candidate, dataset: Dataset, workspace: Workspace) -> None:
+    """Has TensorFlow compute them while the .tflite is run."""
+    workspace.ahead(*_float_answers(candidate, dataset, workspace), tensorflow=True)
+
+
+def _float_answers(
+    candidate: Candidate, dataset: Dataset, workspace: Workspace
+) -> tuple[str, dict[str, Json], Maker]:
     def make(directory: Path) -> Json:
         workspace.backend.call(
             "predict",
@@ -57,8 +68,7 @@ def float_answers(candidate: Candidate, dataset: Dataset, workspace: Workspace) 
         )
         return {}
 
-    parts: dict[str, Json] = {"candidate": candidate.sha256, "data": dataset.sha256}
-    return workspace.produce("float answers", parts, make, tensorflow=True).files[ANSWERS]
+    return "float answers", {"candidate": candidate.sha256, "data": dataset.sha256}, make
 
 
 def tflite_answers(artifact: Artifact, dataset: Dataset, workspace: Workspace) -> Path:

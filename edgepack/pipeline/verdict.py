@@ -35,9 +35,9 @@ def _accuracy(budget: Budget, metric: MetricResult) -> Iterator[str]:
     if metric.drop > budget.max_drop + 1e-12:
         low, high = metric.interval
         yield (
-            f"accuracy: {metric.name} went from {metric.float_value:.4f} to {metric.tflite_value:.4f}, a drop of {metric.drop:.4f} "
-            f"(95 % interval {low:.4f} … {high:.4f} on {metric.samples} samples), more than [budget] max_drop = "
-            f"{budget.max_drop:g}; compress less, fine-tune, or allow more"
+            f"accuracy: {metric.name} went from {metric.float_value:.4f} to {metric.tflite_value:.4f}, a drop of "
+            f"{metric.drop:.4f} (95 % interval {low:.4f} … {high:.4f} on {metric.samples} samples), more than [budget] "
+            f"max_drop = {budget.max_drop:g}; compress less, fine-tune, or allow more"
         )
 
 

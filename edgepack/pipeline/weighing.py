@@ -9,7 +9,7 @@ from typing import Any
 from edgepack import benchmark, tflite
 from edgepack.device import Device
 from edgepack.pipeline.result import Weighed
-from edgepack.pipeline.workspace import Workspace
+from edgepack.pipeline.workspace import Maker, Workspace
 from edgepack.records import Artifact, Json, Sizes
 
 
@@ -29,16 +29,24 @@ class Latencies:
 
 def weighed(artifact: Artifact, workspace: Workspace) -> Weighed:
     """Sizes, multiply-adds and parameters, read from the file."""
+    record: dict[str, Any] = workspace.produce(*_weighing(artifact)).record
+    return Weighed(
+        sizes=Sizes(**record["sizes"]), macs=record["macs"], parameters=record["parameters"], latency_ms=None
+    )
 
+
+def weigh_ahead(artifact: Artifact, workspace: Workspace) -> None:
+    """Has the file compressed while TensorFlow works: brotli at quality 11 takes seconds per megabyte."""
+    workspace.ahead(*_weighing(artifact))
+
+
+def _weighing(artifact: Artifact) -> tuple[str, dict[str, Json], Maker]:
     def make(directory: Path) -> Json:
         model = tflite.read(artifact.path)
         sizes = asdict(tflite.sizes(artifact.path))
         return {"sizes": sizes, "macs": tflite.macs(model), "parameters": tflite.parameters(model)}
 
-    record: dict[str, Any] = workspace.produce("weigh", {"tflite": artifact.sha256}, make).record
-    return Weighed(
-        sizes=Sizes(**record["sizes"]), macs=record["macs"], parameters=record["parameters"], latency_ms=None
-    )
+    return "weigh", {"tflite": artifact.sha256}, make
 
 
 def latencies(

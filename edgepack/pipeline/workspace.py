@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from edgepack import errors
 from edgepack.backend import Backend, Progress
 from edgepack.pipeline.environment import build_key
 from edgepack.pipeline.reporter import Reporter
@@ -45,6 +48,7 @@ class Workspace:
         self.directory = Path(tempfile.mkdtemp(prefix="build-", dir=store.scratch))
         self._within: list[float] = []
         """For each running step, outermost first: seconds spent in steps inside it."""
+        self._ahead: list[threading.Thread] = []
         self.backend = Backend(
             log=self.directory / "tensorflow.log",
             memory_bytes=memory_bytes,
@@ -61,6 +65,8 @@ class Workspace:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.backend.close()
+        for thread in self._ahead:
+            thread.join()
         if error is not None and (self.directory / "tensorflow.log").exists():
             self.store.keep_log(self.directory / "tensorflow.log")
         shutil.rmtree(self.directory, ignore_errors=True)
@@ -68,6 +74,25 @@ class Workspace:
     def has(self, name: str, parts: dict[str, Json]) -> bool:
         """Whether `produce` would find its result."""
         return self.store.get(_digest(name, parts)) is not None
+
+    def ahead(self, name: str, parts: dict[str, Json], make: Maker, *, tensorflow: bool = False) -> None:
+        """Starts making, on the other core, what `produce` will soon be asked for with the same arguments.
+
+        `produce` then waits for it. A failure here is silent: `produce` meets it again and tells it.
+        """
+        digest = _digest(name, parts)
+        if self.store.get(digest) is not None:
+            return
+        if tensorflow:
+            self.backend.start()  # here: a child ends with the thread that started it
+
+        def work() -> None:
+            with contextlib.suppress(errors.EdgepackError), self.store.lock(digest):
+                if self.store.get(digest) is None:
+                    self._make(digest, make)
+
+        self._ahead.append(threading.Thread(target=work, name=name, daemon=True))
+        self._ahead[-1].start()
 
     def produce(self, name: str, parts: dict[str, Json], make: Maker, *, tensorflow: bool = False) -> Entry:
         """The entry for these parts: from the store, or made now under a lock that concurrent builds share.

@@ -53,7 +53,7 @@ MNIST = (
     'path = "{models}/mnist_cnn_keras3/t10k-images-idx3-ubyte.gz"\n'
     'labels_path = "{models}/mnist_cnn_keras3/t10k-labels-idx1-ubyte.gz"\n'
 )
-IDS = "{{ input_1 = \"x_char\", input_2 = \"x_type\" }}"
+IDS = '{{ input_1 = "x_char", input_2 = "x_type" }}'
 
 CASES = (
     Case(

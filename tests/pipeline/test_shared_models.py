@@ -62,12 +62,17 @@ def test_the_main_job_on_mnist(shared_models: Path, tmp_path: Path) -> None:
     case = dataclasses.replace(plain, evaluation=MNIST + "start = 5000")
     training = "[data.training]\n" + (MNIST + "count = 5000").format(models=shared_models) + "\n"
     recipe = tmp_path / "recipe.toml"
-    recipe.write_text(case.recipe(shared_models).replace("[data.evaluation]", training + "[data.evaluation]") + MAIN_JOB)
+    recipe.write_text(
+        case.recipe(shared_models).replace("[data.evaluation]", training + "[data.evaluation]") + MAIN_JOB
+    )
     result, _ = built(recipe, tmp_path / "out", tmp_path / "cache")
     made = result.packages[0]
     assert result.passed, made.reasons
     assert made.metric is not None and made.metric.samples == 5000 and made.metric.drop <= 0.005
-    claims = {kind: [item for item in made.invariants if item.kind == kind] for kind in ("sparsity", "clusters", "rank")}
+    claims = {
+        kind: [item for item in made.invariants if item.kind == kind]
+        for kind in ("sparsity", "clusters", "rank")
+    }
     assert all(claims.values())
     assert all(float(item.found) >= 0.5 for item in claims["sparsity"])
     assert all(float(item.found) <= 16 for item in claims["clusters"])
