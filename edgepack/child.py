@@ -1,4 +1,4 @@
-"""What every child process does before it works: keeps the reply pipe, takes its limits, binds its life to its parent's."""
+"""Child processes: the surroundings they get, and what each does first: limits, reply pipe, dying with its parent."""
 
 from __future__ import annotations
 
@@ -9,10 +9,22 @@ import os
 import resource
 import signal
 import sys
+from pathlib import Path
 from typing import IO, Any, Final
 
 PR_SET_PDEATHSIG: Final = 1
 """Linux, prctl(2): the signal that the kernel sends to this process when its parent ends, however that ends."""
+
+
+def child_environment() -> dict[str, str]:
+    """This process's environment for a child that works in ``/``."""
+    environment = dict(os.environ)
+    paths = environment.get("PYTHONPATH")
+    if paths:  # may be relative, and the child works elsewhere
+        environment["PYTHONPATH"] = os.pathsep.join(
+            str(Path(path).absolute()) for path in paths.split(os.pathsep)
+        )
+    return environment
 
 
 def reply_channel() -> IO[bytes]:

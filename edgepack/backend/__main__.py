@@ -21,12 +21,13 @@ from edgepack.backend.operations import OPERATIONS
 
 def _prepare(settings: dict[str, Any]) -> None:
     child.settle(settings["memory_bytes"])
-    sys.path[:0] = settings["import_paths"]
     from edgepack.backend import session
     from edgepack.gate.isolation import read_directly
 
     read_directly()
-    session.configure(trust_code=settings["trust_code"], custom=settings["custom"])
+    session.configure(
+        trust_code=settings["trust_code"], custom=settings["custom"], import_paths=settings["import_paths"]
+    )
 
 
 def _run(request: dict[str, Any], report: Callable[[str, float | None], None]) -> dict[str, Any]:

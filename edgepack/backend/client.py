@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any
 
 from edgepack import errors
+from edgepack.child import child_environment
 from edgepack.records import Json
 
 DEFAULT_TIMEOUT_S = 6 * 3600.0
@@ -46,7 +47,7 @@ class Backend:
       memory_bytes: address-space limit of the child, None for no limit.
       trust_code: whether the recipe's own Python (custom layers, providers) may be imported in the child.
       custom: "module:Class" of the user's own layers, imported only with `trust_code`.
-      import_paths: directories prepended to sys.path for user code.
+      import_paths: directories prepended to sys.path for the user's layers, with `trust_code` only.
       on_progress: called with each `Progress`.
 
     Example:
@@ -70,7 +71,7 @@ class Backend:
             "memory_bytes": memory_bytes,
             "trust_code": trust_code,
             "custom": list(custom),
-            "import_paths": [str(path) for path in import_paths],
+            "import_paths": [str(path.resolve()) for path in import_paths],
         }
         self._on_progress = on_progress
         self._child: subprocess.Popen[bytes] | None = None
@@ -87,6 +88,18 @@ class Backend:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def check_trust(self) -> None:
+        """Nothing of the user's is imported, and no child is started for it, before the user allowed it.
+
+        Raises:
+          TrustError: there are layers of the user's own, and no `trust_code`.
+        """
+        if self._settings["custom"] and not self._settings["trust_code"]:
+            raise errors.TrustError(
+                f"[model] custom = {json.dumps(self._settings['custom'])} runs Python code of the recipe; if you trust it, "
+                "add --trust-code"
+            )
 
     def start(self) -> None:
         """Starts the child now, so that it imports TensorFlow while the parent does something else."""
@@ -105,6 +118,8 @@ class Backend:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
+                cwd="/",  # Python puts the working directory first on sys.path: a json.py there must not run
+                env=child_environment(),
                 start_new_session=True,  # Ctrl-C reaches the parent, which then ends the child
             )
         self._replies = b""
@@ -124,66 +139,69 @@ class Backend:
 
     def _asked(self, operation: str, timeout_s: float, arguments: dict[str, Json]) -> dict[str, Any]:
         self.start()
-        assert self._child is not None and self._child.stdin is not None
+        child = self._child
+        assert child is not None and child.stdin is not None
         try:
-            self._child.stdin.write(
-                json.dumps({"operation": operation, "arguments": arguments}).encode() + b"\n"
-            )
-            self._child.stdin.flush()
+            request = {"operation": operation, "arguments": arguments}
+            child.stdin.write(json.dumps(request).encode() + b"\n")
+            child.stdin.flush()
         except BrokenPipeError:
-            raise self._crashed(operation) from None
+            raise self._crashed(child, operation) from None
         deadline = time.monotonic() + timeout_s
         while True:
-            reply = self._reply(operation, deadline)
+            reply = self._reply(child, operation, deadline)
             if "progress" in reply:
                 if self._on_progress is not None:
                     self._on_progress(
                         Progress(text=reply["progress"]["text"], fraction=reply["progress"]["fraction"])
                     )
             elif "error" in reply:
-                raise _rebuilt_error(reply["error"])
+                raise self._rebuilt_error(reply["error"])
             else:
                 result: dict[str, Any] = reply["result"]
                 return result
 
     def close(self) -> None:
-        """Ends the child, kindly first."""
+        """Ends the child, kindly first; an operation that another thread waits for ends with ChildCrashError."""
         child, self._child = self._child, None
         if child is None:
             return
         if child.stdin is not None:
-            child.stdin.close()
+            with contextlib.suppress(BrokenPipeError):
+                child.stdin.close()
         try:
             child.wait(timeout=0.2)
         except subprocess.TimeoutExpired:
             _kill_group(child)
-        if child.stdout is not None:
-            child.stdout.close()
+        with self._turn:  # nobody reads it any more
+            if child.stdout is not None:
+                child.stdout.close()
 
-    def _reply(self, operation: str, deadline: float) -> dict[str, Any]:
-        assert self._child is not None and self._child.stdout is not None
-        replies = self._child.stdout.fileno()
+    def _reply(self, child: subprocess.Popen[bytes], operation: str, deadline: float) -> dict[str, Any]:
+        assert child.stdout is not None
+        replies = child.stdout.fileno()
         while b"\n" not in self._replies:
             with selectors.DefaultSelector() as selector:
                 selector.register(replies, selectors.EVENT_READ)
                 ready = selector.select(timeout=max(0.0, deadline - time.monotonic()))
             if not ready:
-                _kill_group(self._child)
+                _kill_group(child)
                 self._child = None
                 raise errors.ChildCrashError(
                     f"the TensorFlow process did not finish {operation!r} within its time limit and was ended"
                 )
             chunk = os.read(replies, 1 << 16)
             if not chunk:
-                raise self._crashed(operation)
+                raise self._crashed(child, operation)
             self._replies += chunk
         line, self._replies = self._replies.split(b"\n", 1)
         parsed: dict[str, Any] = json.loads(line)
         return parsed
 
-    def _crashed(self, operation: str) -> errors.ChildCrashError:
-        assert self._child is not None
-        child, self._child = self._child, None
+    def _crashed(self, child: subprocess.Popen[bytes], operation: str) -> errors.ChildCrashError:
+        if self._child is None:  # by `close`, which puts the pipes away
+            return errors.ChildCrashError(f"the TensorFlow process was ended during {operation!r}")
+        self._child = None
         code = child.wait()
         for pipe in (child.stdin, child.stdout):
             if pipe is not None:
@@ -195,9 +213,21 @@ class Backend:
                 how += " (often the kernel's out-of-memory killer)"
         else:
             how = f"stopped with exit code {code}"
+        tail = self._tail()
+        words = f"; its last words:\n{tail}" if tail else ""
         return errors.ChildCrashError(
-            f"the TensorFlow process {how} during {operation!r}; its last words are in {self._log}:\n{self._tail()}"
+            f"the TensorFlow process {how} during {operation!r}{self._limit()}{words}"
         )
+
+    def _rebuilt_error(self, error: dict[str, str]) -> errors.EdgepackError:
+        kind: type[errors.EdgepackError] = getattr(errors, error["kind"], errors.ChildCrashError)
+        return kind(error["message"] + (self._limit() if kind is errors.ChildCrashError else ""))
+
+    def _limit(self) -> str:
+        limit = self._settings["memory_bytes"]
+        if not isinstance(limit, int):
+            return ""
+        return f" (its memory limit is {limit / 1e9:g} GB; TensorFlow alone maps about 3 GB: give it more with --memory)"
 
     def _tail(self, lines: int = 5) -> str:
         try:
@@ -205,11 +235,6 @@ class Backend:
         except OSError:
             return ""
         return "\n".join("    " + line for line in text.splitlines()[-lines:])
-
-
-def _rebuilt_error(error: dict[str, str]) -> errors.EdgepackError:
-    kind: type[errors.EdgepackError] = getattr(errors, error["kind"], errors.ChildCrashError)
-    return kind(error["message"])
 
 
 def _kill_group(child: subprocess.Popen[bytes]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,8 +13,8 @@ from edgepack import errors
 _custom_layers: dict[str, Any] = {}
 
 
-def configure(*, trust_code: bool, custom: Sequence[str]) -> None:
-    """Imports TensorFlow quietly and, where trusted, the user's layer classes."""
+def configure(*, trust_code: bool, custom: Sequence[str], import_paths: Sequence[str] = ()) -> None:
+    """Imports TensorFlow quietly and, where trusted, the user's layer classes from `import_paths`."""
     import tensorflow as tf
 
     tf.get_logger().setLevel(logging.ERROR)
@@ -24,6 +25,8 @@ def configure(*, trust_code: bool, custom: Sequence[str]) -> None:
         raise errors.TrustError(
             "[model] custom names your own layer classes; importing them needs --trust-code"
         )
+    if custom:  # after TensorFlow's own imports: a json.py beside the recipe must not come before Python's
+        sys.path[:0] = import_paths
     for reference in custom:
         _custom_layers[reference.partition(":")[2]] = _imported(reference)
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final
 
 import click
@@ -25,6 +27,14 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "doctor": ("edgepack.cli.doctor", "Say what is installed and what is missing."),
     "store": ("edgepack.cli.store", "Keep the cache of stage results in order."),
 }
+
+
+INTERRUPTED, OUTPUT_CLOSED, TERMINATED = 130, 141, 143
+"""Exit codes of a process that a signal ended, as shells count them: 128 + SIGINT, SIGPIPE, SIGTERM."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: everything is put away as after Ctrl-C."""
 
 
 class LazyGroup(click.Group):
@@ -72,12 +82,13 @@ def main(arguments: list[str] | None = None) -> None:
     """Runs the command and ends the process with the promised exit code."""
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for them reads every distribution
     gc.disable()  # imports make many objects that all stay: looking for garbage among them is a third of `check`
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         code = run(arguments)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of our output (a pager, head) left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
+        code = OUTPUT_CLOSED
     gc.freeze()  # nor at the end
     sys.exit(code)
 
@@ -92,17 +103,34 @@ def run(arguments: list[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return 2
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("edgepack: interrupted; the stages already done are kept", err=True)
-        return 130
+    except (click.Abort, KeyboardInterrupt) as error:
+        cause = error.__cause__ or error
+        if isinstance(cause, EOFError):  # click takes it for the end of a user's input; we read none
+            return _told(cause)
+        terminated = isinstance(cause, Terminated)
+        click.echo(f"edgepack: {'terminated' if terminated else 'interrupted'}", err=True)
+        return TERMINATED if terminated else INTERRUPTED
     except BrokenPipeError:
         raise
+    except SystemExit as exit_:  # how click and rich answer a broken pipe
+        if isinstance(exit_.__context__, BrokenPipeError):
+            return OUTPUT_CLOSED
+        raise
     except Exception as error:
-        own = translated(error)
-        click.echo(f"edgepack: {own}", err=True)
-        if os.environ.get("EDGEPACK_DEBUG"):
-            raise
-        return own.exit_code
+        return _told(error)
+
+
+def _told(error: Exception) -> int:
+    own = translated(error)
+    click.echo(f"edgepack: {own}", err=True)
+    if os.environ.get("EDGEPACK_DEBUG"):
+        raise error
+    return own.exit_code
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # whoever says it twice does not want to wait
+    raise Terminated
 
 
 def translated(error: Exception) -> errors.EdgepackError:

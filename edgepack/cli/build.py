@@ -33,7 +33,11 @@ import click
 )
 @click.option("--trust-input", is_flag=True, help="Allow a SavedModel, which runs code by nature.")
 @click.option(
-    "--memory", "memory_gb", type=float, metavar="GB", help="Memory limit of the TensorFlow process."
+    "--memory",
+    "memory_gb",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="GB",
+    help="Memory limit of the TensorFlow process.",
 )
 def command(
     recipe: Path,
@@ -53,7 +57,7 @@ def command(
     from edgepack.cli.summary import print_summary
     from edgepack.errors import EdgepackError
     from edgepack.pipeline.build import Options, build
-    from edgepack.pipeline.output import write_result
+    from edgepack.pipeline.output import prepare, write_result
     from edgepack.pipeline.result import failure
     from edgepack.recipe import load
 
@@ -74,9 +78,9 @@ def command(
             result = build(load(recipe), options, screen)
     except Exception as error:
         answer = failure(translated(error), time.monotonic() - began)
-        if options.out.is_dir():
-            with contextlib.suppress(EdgepackError):  # the first error is the one to tell
-                write_result(options.out, answer)
+        with contextlib.suppress(EdgepackError):  # the first error is the one to tell
+            prepare(options.out)
+            write_result(options.out, answer)
         if as_json:
             click.echo(json.dumps(answer, indent=1))
         raise

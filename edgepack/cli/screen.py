@@ -32,6 +32,7 @@ class Screen:
         self._task: TaskID | None = None
         self._step = ""
         self._told = 0.0
+        self._kept = 0
 
     def __enter__(self) -> Screen:
         if not self._quiet and self._console.is_terminal:
@@ -53,6 +54,10 @@ class Screen:
     ) -> None:
         if self._live is not None:
             self._live.stop()
+        if error is not None and (self._step or self._kept):
+            where = f"stopped during {self._step!r}" if self._step else "stopped"
+            kept = f"; {self._kept} finished steps are kept, and the next build goes on after them"
+            self._console.print(f"  {where}{kept if self._kept else ''}", markup=False, soft_wrap=True)
 
     def begin(self, step: str) -> None:
         self._step, self._told = step, time.monotonic()
@@ -69,6 +74,7 @@ class Screen:
             self._console.print(f"  {self._step}{share}: {text}", markup=False)
 
     def end(self, step: str, *, cached: bool, seconds: float) -> None:
+        self._step, self._kept = "", self._kept + 1
         if self._live is not None and self._task is not None:
             self._live.remove_task(self._task)
             self._task = None
@@ -79,4 +85,4 @@ class Screen:
     def note(self, level: str, text: str) -> None:
         if not self._quiet:
             style = "yellow" if level == "warning" else "dim"
-            self._console.print(f"  {level}: {text}", style=style, markup=False)
+            self._console.print(f"  {level}: {text}", style=style, markup=False, soft_wrap=True)

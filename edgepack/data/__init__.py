@@ -1,5 +1,6 @@
 """Calibration, evaluation and training data: read, checked, laid out for every later step."""
 
+from edgepack.data.code_files import code_digests
 from edgepack.data.dataset import Affine, Dataset, Finding, content_digest
 from edgepack.data.examine import Examined, check_labels, examine, fingerprint
 from edgepack.data.lint import lint
@@ -18,6 +19,7 @@ __all__ = [
     "InputPreprocess",
     "Preprocess",
     "check_labels",
+    "code_digests",
     "content_digest",
     "examine",
     "fingerprint",

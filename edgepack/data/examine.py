@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgepack import errors
+from edgepack.data.code_files import module_files
 from edgepack.data.dataset import Finding
 from edgepack.data.fitting import fit_row_shape, stored_dtype
 from edgepack.data.folders import PictureFolder, open_folder
@@ -103,7 +103,7 @@ def fingerprint(source: DataSource, preprocess: Preprocess, *, import_paths: Seq
 
 def _files(source: DataSource, import_paths: Sequence[Path]) -> Iterator[tuple[str, Path]]:
     if source.provider is not None:
-        yield from _modules(source.provider.partition(":")[0], import_paths, set())
+        yield from module_files(source.provider, import_paths)
         return
     assert source.path is not None
     path = Path(source.path)
@@ -114,41 +114,6 @@ def _files(source: DataSource, import_paths: Sequence[Path]) -> Iterator[tuple[s
     yield "path", path
     for output, labels in sorted(label_files(source).items()):
         yield f"labels {output}", Path(labels)
-
-
-def _modules(name: str, import_paths: Sequence[Path], seen: set[str]) -> Iterator[tuple[str, Path]]:
-    """Source files of a module and, statically, of those it imports from `import_paths`."""
-    if name in seen:
-        return
-    seen.add(name)
-    parts = name.split(".")
-    for folder in import_paths:
-        for length in range(1, len(parts) + 1):
-            stem = folder.joinpath(*parts[:length])
-            for file in (stem.with_suffix(".py"), stem / "__init__.py"):
-                if file.is_file() and str(file) not in seen:
-                    seen.add(str(file))
-                    yield file.relative_to(folder).as_posix(), file
-                    for imported in _imported(
-                        file, parts[: length if file.name == "__init__.py" else length - 1]
-                    ):
-                        yield from _modules(imported, import_paths, seen)
-
-
-def _imported(file: Path, package: Sequence[str]) -> Iterator[str]:
-    try:
-        tree = ast.parse(file.read_bytes())
-    except (SyntaxError, ValueError):
-        return  # importing it will say so
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            lead = list(package[: len(package) - node.level + 1]) if node.level else []
-            base = ".".join([*lead, *([node.module] if node.module else [])])
-            if base:
-                yield base
-            yield from (".".join(part for part in (base, alias.name) if part) for alias in node.names)
 
 
 def _digest(path: Path) -> str:

@@ -10,12 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from edgepack import errors, runtime
-from edgepack.data import Dataset
+from edgepack.data import Dataset, code_digests
 from edgepack.data.usercode import user_function
 from edgepack.numerics.metrics import Metric
 from edgepack.numerics.statistics import agreement, output_error, paired_interval
 from edgepack.pipeline.result import MetricResult
-from edgepack.pipeline.sources import python_digests
 from edgepack.pipeline.workspace import Maker, Workspace
 from edgepack.recipe import Recipe
 from edgepack.records import Artifact, Candidate, Json, file_sha256
@@ -96,13 +95,13 @@ def compared(
         with np.load(float_path) as before, np.load(tflite_path) as after:
             return _compared(recipe, metric, dataset, dict(before), dict(after)).to_json()
 
-    code = python_digests(recipe.directory).items() if metric.function else ()
+    code = code_digests([metric.name], (recipe.directory,)) if metric.function else {}
     parts: dict[str, Json] = {
         "float": file_sha256(float_path),
         "tflite": file_sha256(tflite_path),
         "data": dataset.sha256,
         "metric": recipe.metric.model_dump(mode="json"),
-        "code": [list(pair) for pair in code],
+        "code": dict(code),
     }
     return MetricResult.from_json(workspace.produce("compare", parts, make).record)
 

@@ -13,7 +13,7 @@ from edgepack.gate import Graph, LayerFacts
 from edgepack.pipeline.pins import pinned_sha256
 from edgepack.pipeline.workspace import Workspace
 from edgepack.recipe import NO_EVALUATION, Recipe
-from edgepack.records import Candidate, Json, TensorSpec, file_sha256
+from edgepack.records import Candidate, Json, TensorSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +52,9 @@ def open_source(recipe: Recipe, workspace: Workspace, *, trust_input: bool) -> S
 
     Raises:
       ModelError: missing, broken, refused, or not the pinned file.
-      TrustError: a SavedModel without --trust-input.
+      TrustError: a SavedModel without --trust-input, own layers without --trust-code.
     """
+    workspace.backend.check_trust()
     path, digest = recipe.model_path, pinned_sha256(recipe)
     if gate.is_saved_model(path):
         return _open_saved_model(path, digest, recipe, workspace, trust_input=trust_input)
@@ -193,11 +194,6 @@ def open_dataset(
     return _moved(
         Dataset.from_json(entry.record["dataset"]), Path(entry.record["directory"]), entry.directory
     )
-
-
-def python_digests(directory: Path) -> dict[str, str]:
-    """SHA-256 of the Python beside the recipe, which a provider or a metric may import."""
-    return {path.name: file_sha256(path) for path in sorted(directory.glob("*.py"))}
 
 
 def _moved(dataset: Dataset, old: Path, new: Path) -> Dataset:

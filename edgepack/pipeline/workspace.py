@@ -13,6 +13,7 @@ from types import TracebackType
 
 from edgepack import errors
 from edgepack.backend import Backend, Progress
+from edgepack.data import code_digests
 from edgepack.pipeline.environment import build_key
 from edgepack.pipeline.reporter import Reporter
 from edgepack.records import Json
@@ -48,6 +49,10 @@ class Workspace:
         self.directory = Path(tempfile.mkdtemp(prefix="build-", dir=store.scratch))
         self._within: list[float] = []
         """For each running step, outermost first: seconds spent in steps inside it."""
+        self._own_code: dict[str, Json] = (
+            {"custom": dict(code_digests(custom, import_paths))} if custom else {}
+        )
+        """The user's layers decide what every candidate computes."""
         self._ahead: list[threading.Thread] = []
         self.backend = Backend(
             log=self.directory / "tensorflow.log",
@@ -65,22 +70,24 @@ class Workspace:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.backend.close()
-        for thread in self._ahead:
-            thread.join()
-        if error is not None and (self.directory / "tensorflow.log").exists():
-            self.store.keep_log(self.directory / "tensorflow.log")
+        for thread in self._ahead if error is None or isinstance(error, Exception) else ():
+            thread.join()  # not after Ctrl-C: who presses it does not want to wait
+        log = self.directory / "tensorflow.log"
+        if error is not None and log.exists() and log.stat().st_size:
+            kept = self.store.keep_log(log)
+            self.reporter.note("note", f"what TensorFlow printed is in {kept}")
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def has(self, name: str, parts: dict[str, Json]) -> bool:
         """Whether `produce` would find its result."""
-        return self.store.get(_digest(name, parts)) is not None
+        return self.store.get(self._digest(name, parts)) is not None
 
     def ahead(self, name: str, parts: dict[str, Json], make: Maker, *, tensorflow: bool = False) -> None:
         """Starts making, on the other core, what `produce` will soon be asked for with the same arguments.
 
         `produce` then waits for it. A failure here is silent: `produce` meets it again and tells it.
         """
-        digest = _digest(name, parts)
+        digest = self._digest(name, parts)
         if self.store.get(digest) is not None:
             return
         if tensorflow:
@@ -104,7 +111,7 @@ class Workspace:
           tensorflow: the step needs the child; it is started before the lock is taken, so that its import overlaps.
         """
         began = time.monotonic()
-        digest = _digest(name, parts)
+        digest = self._digest(name, parts)
         self._within.append(0.0)
         if len(self._within) == 1:
             self.reporter.begin(name)
@@ -139,6 +146,6 @@ class Workspace:
     def _progress(self, progress: Progress) -> None:
         self.reporter.progress(progress.text, progress.fraction)
 
-
-def _digest(name: str, parts: dict[str, Json]) -> str:
-    return key(step=name, parts=parts, environment=dict(build_key()))
+    def _digest(self, name: str, parts: dict[str, Json]) -> str:
+        environment: dict[str, Json] = {**build_key(), **self._own_code}
+        return key(step=name, parts=parts, environment=environment)

@@ -12,10 +12,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import IO, Any, TypeAlias
 
 from edgepack import errors
+from edgepack.child import child_environment
 from edgepack.runtime.availability import require
 
 DEFAULT_TIMEOUT_S = 1800.0
@@ -62,7 +62,7 @@ def ask(
             stderr=noise,
             # Python puts the working directory first on sys.path: a json.py beside the model must not run.
             cwd="/",
-            env=_environment(),
+            env={**child_environment(), "TF_CPP_MIN_LOG_LEVEL": "2"},
             start_new_session=True,
         )
         deadline = time.monotonic() + timeout_s
@@ -110,16 +110,6 @@ def _listen(child: subprocess.Popen[bytes], deadline: float, on_progress: OnProg
                     rest = line + rest
                 elif on_progress is not None:
                     on_progress(json.loads(line)["progress"])
-
-
-def _environment() -> dict[str, str]:
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
-    paths = environment.get("PYTHONPATH")
-    if paths:  # may be relative, and the child works elsewhere
-        environment["PYTHONPATH"] = os.pathsep.join(
-            str(Path(path).absolute()) for path in paths.split(os.pathsep)
-        )
-    return environment
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

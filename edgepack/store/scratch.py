@@ -49,6 +49,9 @@ def sweep(parent: Path) -> int:
             shutil.rmtree(owner_file.with_suffix(""), ignore_errors=True)
             owner_file.unlink()
             removed += 1
+    for folder in parent.iterdir():  # a child that outlived its parent may have written once more
+        if folder.is_dir() and not folder.with_name(folder.name + OWNER_SUFFIX).exists():
+            shutil.rmtree(folder, ignore_errors=True)
     return removed
 
 
