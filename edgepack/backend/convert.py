@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from edgepack import errors
-from edgepack.backend import id_inputs, integer_activations, narrow_mask, session, spread_norm
+from edgepack.backend import (
+    id_inputs,
+    integer_activations,
+    integer_mask,
+    narrow_mask,
+    session,
+    spread_norm,
+)
 from edgepack.backend import unroll as unrolling
 from edgepack.backend.complaint import explained
 from edgepack.backend.representative import representative, require
@@ -148,6 +155,7 @@ def _rewritten(model: Any, *, batch: int | None, unroll_all: bool, dataset: Data
     for item in narrowed:
         reason = f"{item.name!r} is calibrated without the mask's sentinel, which clips to the lowest code"
         notes.append(_note(item.layer, reason))
+    integer_mask.compare_in_integers(model, dataset, besides={item.layer for item in narrowed})
     loops = unrolling.looping(model, fused_too=unroll_all)
     if unroll_all and not loops:
         raise errors.ConversionError("there is no recurrent layer to unroll")
