@@ -53,6 +53,7 @@ class Workspace:
             {"custom": dict(code_digests(custom, import_paths))} if custom else {}
         )
         """The user's layers decide what every candidate computes."""
+        self._told: set[str] = set()
         self._ahead: list[threading.Thread] = []
         self.backend = Backend(
             log=self.directory / "tensorflow.log",
@@ -112,27 +113,31 @@ class Workspace:
         """
         began = time.monotonic()
         digest = self._digest(name, parts)
-        self._within.append(0.0)
-        if len(self._within) == 1:
-            self.reporter.begin(name)
         entry = self.store.get(digest)
         cached = entry is not None
+        # A step inside another one is not told, nor one that finds again what this very build made.
+        aloud = not self._within and not (cached and name in self._told)
+        if aloud:
+            self.reporter.begin(name)
+        self._within.append(0.0)
         if entry is None:
             if tensorflow:
                 self.backend.start()
             with self.store.lock(digest):
                 entry = self.store.get(digest) or self._make(digest, make)
-        self._account(name, time.monotonic() - began, cached=cached)
+        seconds = time.monotonic() - began
+        self._book(name, seconds)
+        if aloud:
+            self.reporter.end(name, cached=cached, seconds=seconds)
         return entry
 
-    def _account(self, name: str, seconds: float, *, cached: bool) -> None:
-        """Books a step's own seconds; a step inside another one is not told separately."""
+    def _book(self, name: str, seconds: float) -> None:
+        """Books a step's own seconds, without those of the steps inside it."""
         own = seconds - self._within.pop()
         self.seconds[name] = round(self.seconds.get(name, 0.0) + own, 3)
+        self._told.add(name)
         if self._within:
             self._within[-1] += seconds
-        else:
-            self.reporter.end(name, cached=cached, seconds=seconds)
 
     def _make(self, digest: str, make: Maker) -> Entry:
         directory = Path(tempfile.mkdtemp(prefix="step-", dir=self.store.scratch))
