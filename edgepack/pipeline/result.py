@@ -1,6 +1,6 @@
 """What a build answers: one record, the same on screen, in ``--json`` and in ``build.json``.
 
-The schema is "edgepack.build/1"; recipes/README.md documents it. Fields are added, never renamed.
+The schema is "edgepack.build/1"; the README lists its fields. Fields are added, never renamed.
 """
 
 from __future__ import annotations
