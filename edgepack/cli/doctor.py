@@ -10,7 +10,7 @@ import click
 
 
 @click.command("doctor")
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON (edgepack.doctor/1).")
 def command(as_json: bool) -> int:
     """Say what is installed, what is missing, and what that means. Exit 69 when building is impossible."""
     from edgepack.pipeline.environment import PACKAGES, processor, versions

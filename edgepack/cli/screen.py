@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from types import TracebackType
 
@@ -18,8 +19,12 @@ from rich.progress import (
 
 
 def results() -> Console:
-    """Standard output, for tables; rich honours NO_COLOR and drops colours where this is no terminal."""
-    return Console(highlight=False, soft_wrap=False, width=None)
+    """Standard output, for tables; rich honours NO_COLOR, and drops colours where this is no terminal.
+
+    A file or a pipe has no width, so lines are not folded there at the 80 characters that rich assumes.
+    """
+    console = Console(highlight=False, soft_wrap=False)
+    return console if console.is_terminal or "COLUMNS" in os.environ else Console(highlight=False, width=200)
 
 
 class Screen:
