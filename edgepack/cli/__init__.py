@@ -96,23 +96,23 @@ def main(arguments: list[str] | None = None) -> None:
 def run(arguments: list[str] | None = None) -> int:
     """Runs the command; returns the exit code instead of raising."""
     try:
-        result: Any = group.main(args=arguments, prog_name="edgepack", standalone_mode=False)
+        # Not group.main: that has its own answers to Ctrl-C, to a broken pipe and to the end of a file.
+        given = sys.argv[1:] if arguments is None else list(arguments)
+        with group.make_context("edgepack", given) as context:
+            result: Any = group.invoke(context)
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as exit_:
         return exit_.exit_code
     except click.ClickException as error:
         error.show()
         return 2
-    except (click.Abort, KeyboardInterrupt) as error:
-        cause = error.__cause__ or error
-        if isinstance(cause, EOFError):  # click takes it for the end of a user's input; we read none
-            return _told(cause)
-        terminated = isinstance(cause, Terminated)
+    except KeyboardInterrupt as error:
+        terminated = isinstance(error, Terminated)
         click.echo(f"edgepack: {'terminated' if terminated else 'interrupted'}", err=True)
         return TERMINATED if terminated else INTERRUPTED
     except BrokenPipeError:
         raise
-    except SystemExit as exit_:  # how click and rich answer a broken pipe
+    except SystemExit as exit_:  # how rich answers a broken pipe
         if isinstance(exit_.__context__, BrokenPipeError):
             return OUTPUT_CLOSED
         raise

@@ -211,7 +211,7 @@ def test_bench_against_another(made: Made, edgepack: Run) -> None:
     assert document["low"] <= document["ratio"] <= document["high"]
     assert document["a_sha256"] == document["b_sha256"]
     answer = edgepack("bench", *pair)
-    assert answer.returncode == 0 and "ratio" in answer.stdout
+    assert answer.returncode == 0 and "A/B" in answer.stdout
 
 
 @pytest.mark.tensorflow
@@ -263,5 +263,5 @@ def test_store_verify_and_gc(made: Made, edgepack: Run, tmp_path: Path) -> None:
     assert answer.returncode == 0
     assert f"{entries - 1} entries are sound, 1 were corrupt" in answer.stdout
     answer = edgepack("store", "gc", "--max-age-days", "0", EDGEPACK_CACHE=str(copy))
-    assert answer.returncode == 0 and f"removed {entries - 1} entries" in answer.stdout
+    assert answer.returncode == 0 and f"removed {entries} entries" in answer.stdout  # one from quarantine
     assert not list(copy.glob("entries/*/*")) and not list((copy / "quarantine").iterdir())
