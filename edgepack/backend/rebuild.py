@@ -23,6 +23,7 @@ from edgepack.backend.keras3_operations import BUILDERS
 from edgepack.backend.make_layer import make_layer, set_weights
 from edgepack.backend.special_layers import SPECIAL
 from edgepack.backend.tensorflow_operations import emit_function, emit_node
+from edgepack.backend.timed import TIMED
 from edgepack.gate.graph import INPUT_KIND, Call, Graph, Layer, Ref, map_refs
 
 
@@ -157,6 +158,8 @@ class _Builder:
             if family == "keras3":
                 given = {key: value for key, value in kwargs.items() if value is not None}
                 return BUILDERS[name](emit, *args, **given, **settings)
+            if family == "time":
+                return TIMED[name](emit, *args, **kwargs, **settings)
             if family == "tf":
                 return emit_function(emit, name, args, kwargs)
             inputs = tf.nest.flatten(list(args))

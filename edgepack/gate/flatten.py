@@ -14,6 +14,7 @@ from edgepack.gate.inputs import input_layer
 from edgepack.gate.nodes import Local, map_locals, named_ends
 from edgepack.gate.order import call_order
 from edgepack.gate.template import Leaf, Template
+from edgepack.gate.timed import fold_layer, unfold_layer
 
 CALL_LIMIT: Final = 50_000
 _FOREIGN: Final = re.compile(r"[^A-Za-z0-9_.-]")
@@ -59,6 +60,8 @@ class _Flattener:
         self._flat = Flat()
         self._names: dict[int, str] = {}
         """Flat name by id of the leaf."""
+        self._timed: dict[int, tuple[Layer, Layer]] = {}
+        """By id of a model in ``TimeDistributed``: what stands before it and behind it."""
         self._shared: dict[tuple[int, str, str], str] = {}
         self._taken: dict[str, int] = {}
         self._steps = 0
@@ -105,6 +108,10 @@ class _Flattener:
     def _name_leaves(self, child: Leaf | Template, prefix: str) -> Iterator[str]:
         """Gives every layer its flat name, in the file's order."""
         if isinstance(child, Template):
+            if child.time_axes and id(child) not in self._timed:
+                name, axes = self._claim(prefix + child.name), child.time_axes
+                fold = fold_layer(self._claim(f"{name}_fold"), axes)
+                self._timed[id(child)] = fold, unfold_layer(name, axes)
             for inner in child.children.values():
                 if not (isinstance(inner, Leaf) and inner.class_name == INPUT_KIND):
                     yield from self._name_leaves(inner, f"{prefix}{child.name}_")
@@ -140,10 +147,30 @@ class _Flattener:
             kwargs = self._call_settings(map_locals(node.kwargs, lambda local: _pick(values, local)), name)
             child = template.children[name]
             if isinstance(child, Template):
-                values[name, number] = self._emit(child, self._match_inputs(child, args, kwargs))
+                given = self._match_inputs(child, args, kwargs)
+                if child.time_axes:
+                    values[name, number] = self._emit_timed(child, given, kwargs)
+                else:
+                    values[name, number] = self._emit(child, given)
             else:
                 values[name, number] = self._call(child, args, kwargs)
         return [_pick(values, local) for _, local in named_ends(template.outputs)]
+
+    def _emit_timed(self, template: Template, inputs: list[Any], kwargs: dict[str, Any]) -> list[Any]:
+        """The model with time joined to the batch before, and parted from it behind."""
+        fold, unfold = self._timed[id(template)]
+        mask = {"mask": kwargs["mask"]} if kwargs.get("mask") is not None else {}
+        folded = [self._append(fold, (value,), mask) for value in inputs]
+        return [
+            self._append(unfold, (value, inputs[0]), {}) if isinstance(value, Ref) else value
+            for value in self._emit(template, folded)
+        ]
+
+    def _append(self, layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ref:
+        self._count_step()
+        self._flat.layers.setdefault(layer.name, layer)
+        self._flat.calls.append(Call(layer=layer.name, args=args, kwargs=kwargs))
+        return Ref(len(self._flat.calls) - 1)
 
     def _call(self, leaf: Leaf, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         self._count_step()

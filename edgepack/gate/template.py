@@ -36,6 +36,7 @@ class Template:
       children: its layers by name, in the file's order.
       nodes: by layer name: its calls, counted from 0.
       inputs, outputs: nesting of `Local`s.
+      time_axes: how many ``TimeDistributed`` stand around it.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Template:
     nodes: dict[str, list[Node]] = field(default_factory=dict)
     inputs: Any = None
     outputs: Any = None
+    time_axes: int = 0
 
 
 def from_zero(template: Template, layers: list[Any], *, keras2: bool) -> None:
@@ -53,8 +55,10 @@ def from_zero(template: Template, layers: list[Any], *, keras2: bool) -> None:
     """
     nested = {
         name
-        for name, entry in zip(template.children, layers, strict=False)
-        if isinstance(template.children[name], Template) and (keras2 or entry["class_name"] != "Sequential")
+        for (name, child), entry in zip(template.children.items(), layers, strict=False)
+        if isinstance(child, Template)
+        and not child.time_axes  # a layer to Keras
+        and (keras2 or entry["class_name"] != "Sequential")
     }
     if not nested:
         return

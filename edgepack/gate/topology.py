@@ -10,6 +10,7 @@ from edgepack import errors
 from edgepack.gate.nodes import Local, Node, decode_ends, decode_node
 from edgepack.gate.operations import KERAS3
 from edgepack.gate.template import Leaf, Template, from_zero
+from edgepack.gate.timed import wrapped
 
 DEPTH_LIMIT: Final = 24
 LAYER_LIMIT: Final = 20_000
@@ -17,7 +18,6 @@ _FUNCTIONAL: Final = ("Functional", "Model")
 _KERAS2_OPERATIONS: Final = frozenset(
     ("TFOpLambda", "SlicingOpLambda", "ClassMethod", "InstanceMethod", "InstanceProperty")
 )
-_WRAPPERS: Final = frozenset(("TimeDistributed", "Bidirectional"))
 _NOT_WORD: Final = re.compile(r"\W+")
 _BEFORE_WORD: Final = re.compile("(.)([A-Z][a-z]+)")
 _BEFORE_CAPITAL: Final = re.compile("([a-z])([A-Z])")
@@ -100,8 +100,14 @@ class _Reader:
                 used[stem] = repeat
                 folder = f"{path}/layers/{stem}_{repeat}" if repeat else f"{path}/layers/{stem}"
             folder = folder.lstrip("/")
+            inside = list(wrapped(entry))
             if is_model(entry):
                 template.children[name] = self.model({**entry, "name": name}, folder, depth + 1)
+            elif inside and is_model(inside[-1]):
+                folder += "/layer" * len(inside)
+                timed = self.model({**inside[-1], "name": name}, folder, depth + 1)
+                timed.time_axes = len(inside)
+                template.children[name] = timed
             elif isinstance(config, dict):
                 template.children[name] = self._leaf(entry, name, folder)
             else:
@@ -112,10 +118,10 @@ class _Reader:
     def _leaf(self, entry: dict[str, Any], name: str, folder: str) -> Leaf:
         class_name, config = entry["class_name"], entry["config"]
         inner = config.get("layer")
-        if class_name in _WRAPPERS and isinstance(inner, dict) and is_model(inner):
+        if class_name == "Bidirectional" and isinstance(inner, dict) and is_model(inner):
             raise errors.ModelError(
-                f"{self._where}: layer {name!r} is a {class_name} around a whole model, which is not "
-                "supported; wrap each of its layers instead, or reshape the time axis into the batch axis"
+                f"{self._where}: layer {name!r} is a Bidirectional around a whole model, which is not "
+                "supported; wrap each of its recurrent layers instead"
             )
         module = entry.get("module")
         if module is None and _is_operation(entry, self._generation):
@@ -157,7 +163,7 @@ class _Reader:
         shape = own.get("batch_input_shape") or own.get("batch_shape")
         if shape is None and isinstance(own.get("input_shape"), (list, tuple)):
             shape = [None, *own["input_shape"]]
-        if shape is None and isinstance(first, Template):
+        if shape is None and isinstance(first, Template) and not first.time_axes:
             inner = next(iter(first.children.values()))
             if isinstance(inner, Leaf) and inner.class_name == "InputLayer":
                 shape = inner.config.get("batch_input_shape") or inner.config.get("batch_shape")
