@@ -17,6 +17,7 @@ TEMPORARY_PREFIX = ".edgepack-"
 TEMPORARY_SUFFIX = ".tmp"
 STALE_AFTER_S = 60.0
 OUT_OF_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def write_atomically(target: Path, content: bytes) -> None:
@@ -44,6 +45,11 @@ def write_atomically(target: Path, content: bytes) -> None:
             temporary.unlink(missing_ok=True)
             raise
         sync_directory(target.parent)
+
+
+def is_about_storage(error: BaseException) -> bool:
+    """Whether an error that some library let through tells of a full or forbidden disk."""
+    return isinstance(error, OSError) and error.errno in (*OUT_OF_SPACE, *FORBIDDEN)
 
 
 def sweep(directory: Path) -> int:
@@ -80,7 +86,7 @@ def storage_errors(path: Path, *, needed_bytes: int | None = None) -> Iterator[N
             raise errors.StorageError(
                 f"{path}: {reason}{need}; free some space or choose another folder"
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        if error.errno in FORBIDDEN:
             raise errors.StorageError(
                 f"{path}: {reason}; choose a folder that you may write to, or mend its permissions"
             ) from error

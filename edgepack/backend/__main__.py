@@ -17,6 +17,7 @@ from typing import Any
 
 from edgepack import child, errors
 from edgepack.backend.operations import OPERATIONS
+from edgepack.durable import is_about_storage
 
 
 def _prepare(settings: dict[str, Any]) -> None:
@@ -44,6 +45,8 @@ def _explained(error: Exception, operation: str) -> dict[str, str]:
     if isinstance(error, errors.EdgepackError):
         return {"kind": type(error).__name__, "message": str(error)}
     traceback.print_exc()
+    if is_about_storage(error):
+        return {"kind": "StorageError", "message": f"during {operation!r}: {error}"}
     if isinstance(error, MemoryError):
         return {"kind": "ChildCrashError", "message": f"out of memory during {operation!r}"}
     first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -7,9 +7,7 @@ names follow from the model alone; readers go by order, so nothing else changes.
 from __future__ import annotations
 
 import json
-import os
 import re
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,7 @@ import tf_keras
 from tf_keras.src.saving.legacy import hdf5_format, saving_utils
 from tf_keras.src.saving.legacy.saved_model import json_utils
 
-from edgepack import errors
+from edgepack.durable import storage_errors, write_atomically
 from edgepack.gate.hdf5 import OUTPUT_NAMES
 
 
@@ -27,25 +25,16 @@ def write_candidate(model: Any, path: Path) -> None:
     """Writes `model` to `path` atomically.
 
     Raises:
-      StorageError: the disk is full or the folder cannot be written.
+      StorageError: the disk is full (says how many bytes are needed) or the folder cannot be written.
     """
-    try:
+    # In memory first: libhdf5 answers a full disk with errors of many kinds, and some only while it closes.
+    with h5py.File(path.name, "w", driver="core", backing_store=False) as file:
+        _write(model, file)
+        file.flush()
+        content = file.id.get_file_image()
+    with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(descriptor)
-    except OSError as error:
-        raise errors.StorageError(f"{path}: cannot be written: {error.strerror or error}") from error
-    try:
-        with h5py.File(temporary, "w") as file:
-            _write(model, file)
-        with Path(temporary).open("rb") as written:
-            os.fsync(written.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except OSError as error:
-        raise errors.StorageError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    write_atomically(path, content)
 
 
 def _write(model: Any, file: h5py.File) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from edgepack import child, errors
+from edgepack.durable import is_about_storage
 from edgepack.runtime.operations import run
 
 REPORT_EVERY_S = 0.25
@@ -30,6 +31,8 @@ def _answer(request: dict[str, Any], report: Callable[[float], None]) -> dict[st
     except Exception as error:
         # The one place where a foreign exception becomes ours; the whole trace is in the log.
         traceback.print_exc()
+        if is_about_storage(error):
+            return {"error": {"kind": "StorageError", "message": f"during {operation!r}: {error}"}}
         message = f"{request['runtime']}: {operation!r} raised {type(error).__name__}: {error}"
         return {"error": {"kind": "ChildCrashError", "message": message}}
 

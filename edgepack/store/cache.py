@@ -43,11 +43,16 @@ class Store:
 
     def __init__(self, root: Path | None = None) -> None:
         self.root = (default_root() if root is None else root).absolute()
-        with storage_errors(self.root):
-            for name in FOLDERS:
-                (self.root / name).mkdir(parents=True, exist_ok=True)
-            sweep(self.root / "scratch")
-            self._scratch = Scratch(self.root / "scratch")
+        try:
+            with storage_errors(self.root):
+                for name in FOLDERS:
+                    (self.root / name).mkdir(parents=True, exist_ok=True)
+                sweep(self.root / "scratch")
+                self._scratch = Scratch(self.root / "scratch")
+        except errors.StorageError as error:
+            raise errors.StorageError(
+                f"{error}. EDGEPACK_CACHE names another folder for the store"
+            ) from error
 
     def __enter__(self) -> Store:
         return self

@@ -26,13 +26,13 @@ TRAINED = """
 [[stage]]
 use = "prune"
 sparsity = 0.6
-training = { epochs = 1 }
+train = { epochs = 1 }
 
 [[stage]]
 use = "cluster"
 clusters = 16
 per = "channel"
-training = { epochs = 1 }
+train = { epochs = 1 }
 """
 
 
