@@ -134,9 +134,12 @@ def _prepare(
 
     model = rebuild.load(source)
     integer_activations.substitute(model, integer=scheme in INTEGER_SCHEMES)
-    if scheme not in INTEGER_SCHEMES or dataset is None:
+    if dataset is None:
         return Prepared(traced=trace(model, batch=batch))
     require(dataset, model.input_names)
+    if scheme not in INTEGER_SCHEMES:
+        shapes = unrolling.fixed_shapes(model, dataset)
+        return Prepared(traced=trace(model, batch=batch, shapes=shapes), notes=_fixed(shapes))
     return _rewritten(model, batch=batch, unroll_all=unroll_all, dataset=dataset)
 
 
@@ -159,10 +162,8 @@ def _rewritten(model: Any, *, batch: int | None, unroll_all: bool, dataset: Data
     loops = unrolling.looping(model, fused_too=unroll_all)
     if unroll_all and not loops:
         raise errors.ConversionError("there is no recurrent layer to unroll")
-    shapes = unrolling.fixed_shapes(model, loops, dataset)
-    for name, shape in shapes.items():
-        reason = f"the free dimensions became those of the calibration data, {list(shape)}: a loop needs them fixed"
-        notes.append(_note(name, reason))
+    shapes = unrolling.fixed_shapes(model, dataset)
+    notes += _fixed(shapes)
     notes += unrolling.unroll(loops, shapes)
     return Prepared(
         traced=trace(model, batch=batch, dtypes=dict.fromkeys(ids, "int32"), shapes=shapes),
@@ -171,6 +172,11 @@ def _rewritten(model: Any, *, batch: int | None, unroll_all: bool, dataset: Data
         floors={item.name: item.floor for item in narrowed},
         notes=notes,
     )
+
+
+def _fixed(shapes: Mapping[str, tuple[int, ...]]) -> list[dict[str, str]]:
+    reason = "the free dimensions became those of the calibration data, {}: a device runs one size"
+    return [_note(name, reason.format(list(shape))) for name, shape in shapes.items()]
 
 
 def _note(layer: str, reason: str) -> dict[str, str]:

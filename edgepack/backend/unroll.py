@@ -45,18 +45,19 @@ def looping(model: Any, *, fused_too: bool = False) -> list[Loop]:
     return found
 
 
-def fixed_shapes(model: Any, loops: list[Loop], dataset: Dataset) -> dict[str, tuple[int, ...]]:
-    """Shapes for inputs with free dimensions, where a loop needs to know its length: those of the data.
+def fixed_shapes(model: Any, dataset: Dataset) -> dict[str, tuple[int, ...]]:
+    """Shapes for inputs with free dimensions: those of the data.
+
+    A device runs one size, a loop needs to know its length, and an interpreter cannot even prepare a
+    convolution over a picture of free size, which it takes to be 1×1.
 
     Returns:
-      {} when every loop knows its timesteps, else input name → shape without the batch.
+      {} when every dimension but the batch is fixed, else input name → shape without the batch.
     """
-    if all(_timesteps(loop) is not None for loop in loops):
-        return {}
     return {
         name: tuple(dataset.stored(name).shape[1:])
         for name, tensor in zip(model.input_names, model.inputs, strict=True)
-        if None in tensor.shape[1:]
+        if None in tensor.shape[1:] and name in dataset.inputs
     }
 
 

@@ -111,7 +111,7 @@ def _compressed(
     metric: Metric,
 ) -> _Run:
     original = import_candidate(recipe, source, workspace, trust_input=options.trust_input)
-    baseline = float_baseline(original, workspace)
+    baseline = float_baseline(original, datasets.calibration, workspace)
     weigh_ahead(baseline, workspace)
     worked = run_steps(resolved, recipe, source, original, datasets, workspace, trust_code=options.trust_code)
     return _Run(

@@ -46,9 +46,13 @@ class Accept:
     key: Json
 
 
-def float_baseline(candidate: Candidate, workspace: Workspace) -> Artifact:
-    """The source model as a float32 .tflite, which sizes and latency are compared with."""
-    return quantized("float .tflite", candidate, Quantize(scheme="float32"), None, workspace).artifact
+def float_baseline(candidate: Candidate, calibration: Dataset | None, workspace: Workspace) -> Artifact:
+    """The source model as a float32 .tflite, which sizes and latency are compared with.
+
+    Args:
+      calibration: tells the size of free dimensions.
+    """
+    return quantized("float .tflite", candidate, Quantize(scheme="float32"), calibration, workspace).artifact
 
 
 def quantized(

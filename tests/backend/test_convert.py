@@ -212,6 +212,20 @@ def test_a_free_length_becomes_that_of_the_data(tmp_path: Path) -> None:
     assert _error(output, model(rows)) < 0.1
 
 
+@pytest.mark.parametrize("scheme", ["int8", "float32"])
+def test_a_picture_of_free_size_becomes_that_of_the_data(scheme: str, tmp_path: Path) -> None:
+    import tf_keras
+    from tf_keras import layers
+
+    free = tf_keras.Input((None, None, 3), name="picture")
+    model = tf_keras.Model(free, layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(free)))
+    rows = RNG.normal(size=(24, 7, 6, 3)).astype(np.float32)
+    made = converted(model, {"picture": rows}, tmp_path, scheme=scheme)
+    assert made.artifact.inputs[0].shape == (1, 7, 6, 3)
+    (output,) = made.run({"picture": rows}).values()
+    assert _error(output, model(rows)) < 0.1
+
+
 def test_what_cannot_be_converted_is_said_in_words(tmp_path: Path) -> None:
     import tf_keras
     from tf_keras import layers
