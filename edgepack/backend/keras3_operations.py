@@ -224,6 +224,7 @@ BUILDERS: Final[dict[str, Builder]] = {
     "Celu": _activation("celu", "alpha"),
     "Clip": _clip,
     "Concatenate": keras3_shapes.concatenate,
+    "ConvertToTensor": lambda emit, x, dtype=None: _cast(emit, x, dtype=dtype) if dtype else _same(emit, x),
     "Copy": _same,
     "Cos": _unary(tf.math.cos, floating=True),
     "Cosh": _unary(tf.math.cosh, floating=True),

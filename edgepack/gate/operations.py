@@ -36,6 +36,7 @@ KERAS3: Final[dict[str, tuple[str, ...]]] = {
     "Celu": ("alpha",),
     "Clip": ("x_min", "x_max"),
     "Concatenate": ("axis",),
+    "ConvertToTensor": ("dtype",),
     "Cumsum": ("axis",),
     "DepthToSpace": ("block_size",),
     "Dot": (),

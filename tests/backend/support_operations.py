@@ -37,6 +37,7 @@ OPERATIONS_3: list[Row] = [
             "arctan": lambda o, x: o.arctan(x),
             "argmax": lambda o, x: o.argmax(x, axis=-1),
             "argmin": lambda o, x: o.argmin(x, axis=1),
+            "convert_to_tensor": lambda o, x: o.cast(o.convert_to_tensor(x > 0), "float32"),
             "average_pool": lambda o, x: o.average_pool(x, 2, padding="same"),
             "cast": lambda o, x: o.cast(o.cast(x, "int32"), "float32"),
             "ceil, floor": lambda o, x: o.ceil(x) - o.floor(x),
