@@ -11,7 +11,8 @@ from edgepack.tflite.arithmetic import computing_float_ops, foreign_ops
 from edgepack.tflite.model import Array, Model
 from edgepack.tflite.weights import Found, match
 
-GATES = {"LSTM": 4, "GRU": 3}
+GATES = {"LSTM": (4,), "GRU": (3,), "Bidirectional": (4, 3), "RNN": (4, 3)}
+"""Into how many gates the converter may cut the kernels of a layer; of a wrapper, whatever cell it holds."""
 ROUNDING = 1e-9
 UNQUANTIZED = frozenset({"int32", "int64", "bool"})
 
@@ -78,8 +79,11 @@ def check(claims: Sequence[Claim], facts: Sequence[Facts], model: Model) -> list
 def locate(layer: Facts, kernel: Kernel, model: Model) -> tuple[Found, ...]:
     """The constants that hold a kernel; () when it is not in the file."""
     groups = layer.config.get("groups", 1)
-    pieces = GATES.get(layer.kind, groups if isinstance(groups, int) else 1)
-    return match(kernel.array, kernel.channel_axes, model, layer=layer.name, pieces=pieces)
+    for pieces in GATES.get(layer.kind, (groups if isinstance(groups, int) else 1,)):
+        found = match(kernel.array, kernel.channel_axes, model, layer=layer.name, pieces=pieces)
+        if found:
+            return found
+    return ()
 
 
 def check_model(

@@ -69,6 +69,23 @@ def test_a_kernel_that_is_not_in_the_file_does_not_hold() -> None:
     assert "'gone' has no kernel" in unknown.reason
 
 
+def test_the_gates_of_a_wrapped_recurrence_are_found_one_by_one() -> None:
+    kernel = np.random.default_rng(4).normal(size=(10, 12)).astype(np.float32)
+    kernel[:5] = 0.0
+    graph = Handmade()
+    data = graph.tensor("x", (1, 10), scale=0.1, zero_point=0)
+    for number, gate in enumerate(np.split(kernel.T, 4)):
+        scale = float(np.abs(gate).max() / 127)
+        stored = np.round(gate / scale).astype(np.int8)
+        weights = graph.tensor(f"gate{number}", gate.shape, scale=scale, value=stored)
+        result = graph.tensor(f"y{number}", (1, 3), scale=0.2, zero_point=3)
+        graph.op("FULLY_CONNECTED", [data, weights, -1], [result])
+    model = parse(graph.to_bytes([data], [result]))
+    for kind in ("LSTM", "Bidirectional", "RNN"):
+        (kept,) = check([_claim("sparsity", 0.5)], [SomeLayer([SomeKernel(kernel)], kind=kind)], model)
+        assert kept.holds, kind
+
+
 def test_float_ops_and_types_break_a_full_integer_model() -> None:
     graph = Handmade()
     data = graph.tensor("x", (1, 3), scale=0.1, zero_point=0)
