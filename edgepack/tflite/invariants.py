@@ -14,7 +14,8 @@ from edgepack.tflite.weights import Found, match
 GATES = {"LSTM": (4,), "GRU": (3,), "Bidirectional": (4, 3), "RNN": (4, 3)}
 """Into how many gates the converter may cut the kernels of a layer; of a wrapper, whatever cell it holds."""
 ROUNDING = 1e-9
-UNQUANTIZED = frozenset({"int32", "int64", "bool"})
+UNQUANTIZED = frozenset({"uint8", "int16", "int32", "int64", "bool"})
+"""Without a scale these are numbers as they are: an input that was integer in Keras, or an argmax."""
 
 
 class Kernel(Protocol):

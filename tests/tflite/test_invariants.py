@@ -86,6 +86,18 @@ def test_the_gates_of_a_wrapped_recurrence_are_found_one_by_one() -> None:
         assert kept.holds, kind
 
 
+def test_an_input_that_was_integer_in_keras_stays_so() -> None:
+    graph = Handmade()
+    data = graph.tensor("img", (1, 3), "uint8")
+    result = graph.tensor("y", (1, 3), scale=0.1, zero_point=0)
+    graph.op("CAST", [data], [result])
+    model = parse(graph.to_bytes([data], [result]))
+    found = check_model(
+        model, scheme="int8", input_type="int8", output_type="int8", allow_float=False, allow_select_ops=False
+    )
+    assert [item.holds for item in found if item.kind.startswith("input")] == [True]
+
+
 def test_float_ops_and_types_break_a_full_integer_model() -> None:
     graph = Handmade()
     data = graph.tensor("x", (1, 3), scale=0.1, zero_point=0)
