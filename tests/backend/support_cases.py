@@ -329,11 +329,80 @@ def _structures() -> list[Case]:
         return [keras.layers.Dense(3, name="left", activation="hard_sigmoid")(trunk),
                 keras.layers.Dense(2, name="right")(keras.layers.Concatenate()([trunk, x[1]]))]  # fmt: skip
 
+    def each_step(keras: Any, x: Any) -> Any:
+        layers = keras.layers
+        frame = keras.Input(IMAGE)
+        wide = layers.BatchNormalization()(layers.Conv2D(4, 3, padding="same")(frame))
+        joined = layers.Concatenate(axis=1)([layers.Add()([wide, frame]), frame])
+        inner = keras.Model(
+            frame, layers.GlobalAveragePooling2D()(layers.Softmax(axis=-1)(joined)), name="frames"
+        )
+        return layers.TimeDistributed(inner, name="each")(x)
+
+    def frames(keras: Any, x: Any) -> Any:
+        layers = keras.layers
+        inner = keras.Sequential([
+            layers.Conv2D(4, 3, activation="relu"), layers.BatchNormalization(), layers.MaxPooling2D(),
+            layers.Dropout(0.2), layers.Flatten(), layers.Dense(5, activation="hard_sigmoid"),
+        ])  # fmt: skip
+        return layers.Dense(3)(layers.LSTM(6)(layers.TimeDistributed(inner)(x)))
+
+    def sentences(keras: Any, x: Any) -> Any:
+        words = keras.Input((5,))
+        inner = keras.Model(words, keras.layers.GRU(4)(keras.layers.Embedding(10, 3, mask_zero=True)(words)))
+        return keras.layers.LSTM(3)(keras.layers.TimeDistributed(inner)(x))
+
+    def padded_steps(keras: Any, x: Any) -> Any:
+        inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), keras.layers.Dense(2)])
+        return keras.layers.LSTM(3)(keras.layers.TimeDistributed(inner)(keras.layers.Masking()(x)))
+
+    def padded_words(keras: Any, x: Any) -> Any:
+        words = keras.Input((5, 3))
+        inner = keras.Model(words, keras.layers.GRU(4)(words))
+        return keras.layers.TimeDistributed(inner)(keras.layers.Embedding(10, 3, mask_zero=True)(x))
+
+    def time_in_time(keras: Any, x: Any) -> Any:
+        inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), keras.layers.Dense(2)])
+        return keras.layers.TimeDistributed(keras.layers.TimeDistributed(inner))(x)
+
+    def timed_in_nested(keras: Any, x: Any) -> Any:
+        windows = keras.Sequential([keras.layers.Conv1D(4, 3), keras.layers.Flatten()])
+        inner_input = keras.Input((3, 6, 2))
+        inner = keras.Model(inner_input, keras.layers.TimeDistributed(windows)(inner_input), name="windows")
+        return keras.layers.Subtract()([inner(x), inner(keras.layers.ReLU()(x))])
+
+    def free_steps(keras: Any, x: Any) -> Any:
+        inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), keras.layers.Dense(2)])
+        return keras.layers.LSTM(3)(keras.layers.TimeDistributed(inner)(x))
+
+    video = (3, *IMAGE)
     return [
         Case(group, "nested models, called twice", (IMAGE,), nested),
         Case(group, "nested Sequential", (IMAGE,), sequential),
         Case(group, "shared layer", (VECTOR,), shared),
         Case(group, "two inputs, two outputs", (VECTOR, VECTOR), outputs),
+        Case(group, "TimeDistributed (model with Add, Concatenate, BatchNormalization)", (video,), each_step),
+        Case(group, "TimeDistributed (Sequential), LSTM", (video,), frames),
+        Case(
+            group, "TimeDistributed (Embedding with mask_zero, GRU), LSTM", ((3, 5),), sentences, BOTH, "ids"
+        ),
+        Case(group, "Masking, TimeDistributed (Sequential), LSTM", (STEPS,), padded_steps, BOTH, "padded"),
+        Case(
+            group,
+            "Embedding (mask_zero), TimeDistributed (model with GRU)",
+            ((3, 5),),
+            padded_words,
+            BOTH,
+            "ids",
+        ),
+        Case(group, "TimeDistributed (TimeDistributed (Sequential))", ((2, 3, 4),), time_in_time),
+        Case(
+            group,
+            "TimeDistributed (Sequential) in a nested model, called twice",
+            ((3, 6, 2),),
+            timed_in_nested,
+        ),
+        Case(group, "TimeDistributed (Sequential), any number of steps", ((None, 4),), free_steps),
     ]
 
 
@@ -348,7 +417,7 @@ def draw(case: Case, seed: int) -> list[Any]:
     random = np.random.default_rng(seed)
     drawn = []
     for shape in case.shapes:
-        full = (4, *shape)
+        full = (4, *(9 if size is None else size for size in shape))
         if case.values == "ids":
             array = random.integers(0, 10, full).astype(case.dtype)
         elif case.values == "image":

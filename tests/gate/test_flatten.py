@@ -223,3 +223,28 @@ def test_names() -> None:
         "max_pooling2d", "lstm", "p_re_lu", "conv2d_transpose", "tf_op_lambda"
     ]  # fmt: skip
     assert [safe_name(name) for name in ("conv", "a/b:c", "_x", "")] == ["conv", "a_b_c", "layer_x", "layer"]
+
+
+def test_a_model_in_time_distributed_stands_between_fold_and_unfold(
+    read: Any, entries: SimpleNamespace
+) -> None:
+    inner = entries.sequential(entries.dense("a"), entries.dense("b"), name="inner")
+    for depth in (1, 2):
+        entry = inner
+        for _ in range(depth):
+            entry = entries.layer("TimeDistributed", "each", layer=entry)
+        graph = read(entries.sequential(entries.input(), entry, entries.dense("end")))
+        assert wiring(graph)[1:] == [
+            ("each_fold", ["x"]),
+            ("each_a", ["each_fold"]),
+            ("each_b", ["each_a"]),
+            ("each", ["each_b", "x"]),
+            ("end", ["each"]),
+        ]
+        assert graph.layers["each"].config == {"operation": "time/unfold", "axes": depth}
+
+
+def test_bidirectional_around_a_model_is_refused(read: Any, entries: SimpleNamespace) -> None:
+    inner = entries.sequential(entries.dense("a"), name="inner")
+    with pytest.raises(errors.ModelError, match="Bidirectional around a whole model"):
+        read(entries.sequential(entries.input(), entries.layer("Bidirectional", "both", layer=inner)))
