@@ -16,6 +16,7 @@ from typing import Any
 from edgepack.backend import rebuild, session
 from edgepack.backend.epochs import Report
 from edgepack.backend.fold import fold_batch_normalization
+from edgepack.backend.fold_scale import fold_scales
 from edgepack.backend.found import answer
 from edgepack.backend.kernels import kernel_variables, named_layer
 from edgepack.backend.training import fit
@@ -38,7 +39,8 @@ def cluster(
 ) -> dict[str, Any]:
     """Writes `target`: `source` with at most `clusters` distinct values per channel or layer, zero included.
 
-    Where a layer shares its values as a whole, a BatchNormalization behind it is folded into it first.
+    Where a layer shares its values as a whole, a BatchNormalization behind it is folded into it first; so is the
+    scale of a normalisation before it, which the converter would multiply into the shared values.
 
     Args:
       source, target: candidates.
@@ -62,7 +64,8 @@ def cluster(
     notes, history = list[dict[str, Json]](), list[dict[str, Json]]()
     gone = {layer.name for layer in model.layers} - {layer.name for layer in folded.layers}
     notes.extend(_folding(layer.name) for layer in model.layers if layer.name in gone)
-    model = folded
+    model, scales = fold_scales(folded, layers, keep)
+    notes.extend(scales)
     held = {name: dict(promise) for name, promise in keep.items()}
     for number, (name, parameters) in enumerate(layers.items()):
         report(f"{TITLE}: {name}", number / len(layers))

@@ -68,7 +68,7 @@ def fold_graph(graph: Graph, ranks: Mapping[str, int], names: Collection[str] | 
         alias[number] = before
         if number in outputs:
             renamed[number] = call.layer
-    return _without(dataclasses.replace(graph, layers=layers), alias, renamed)
+    return without_calls(dataclasses.replace(graph, layers=layers), alias, renamed)
 
 
 def _foldable_before(graph: Graph, number: int, outputs: set[int], ranks: Mapping[str, int]) -> int | None:
@@ -126,8 +126,15 @@ def affine(normalization: Layer) -> tuple[Array, Array]:
     return scale, beta - scale * mean
 
 
-def _without(graph: Graph, alias: dict[int, int], renamed: dict[int, str]) -> Graph:
-    """The graph without the calls in `alias`, whose readers read the aliased call instead."""
+def without_calls(graph: Graph, alias: Mapping[int, int], renamed: Mapping[int, str] | None = None) -> Graph:
+    """The graph without the calls in `alias`, whose readers read the aliased call instead.
+
+    Args:
+      graph: the model; it is not changed.
+      alias: call to leave out → call that stands for it.
+      renamed: calls of `alias` that leave a linear Activation of this name, since an output bears it.
+    """
+    renamed = renamed or {}
     calls: list[Call] = []
     moved: dict[int, int] = {}
     layers = dict(graph.layers)
