@@ -24,6 +24,8 @@ Array = npt.NDArray[Any]
 Note = dict[str, Json]
 Promises = Mapping[str, Mapping[str, Any]]
 
+FUSED_EPSILON: Final = 1.001e-5
+"""Below it tf_keras multiplies γ into 1/σ, which is no constant: the converter has nothing to merge."""
 NORMALIZATIONS: Final = ("LayerNormalization", "BatchNormalization")
 _HELD: Final = "its scale stays: a layer behind it shares its values already; the converter may merge the two"
 
@@ -74,8 +76,10 @@ def fold_graph(
 
 
 def _plain(layer: Layer, graph: Graph, ranks: Mapping[str, int]) -> bool:
-    """Whether it is a normalisation of the last axis, called once, with something to fold."""
+    """Whether it is a normalisation of the last axis, called once, with a constant scale to fold."""
     if layer.kind not in NORMALIZATIONS or graph.calls_of(layer.name) != 1:
+        return False
+    if layer.kind == "LayerNormalization" and layer.config.get("epsilon", 1e-3) < FUSED_EPSILON:
         return False
     (call,) = (call for call in graph.calls if call.layer == layer.name)
     axis = layer.config.get("axis", -1)

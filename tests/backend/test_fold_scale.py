@@ -14,7 +14,7 @@ from edgepack.backend.cluster import cluster
 from edgepack.backend.fold_scale import fold_scales
 from edgepack.gate.facts import layer_facts
 from edgepack.records import Claim
-from edgepack.tflite import invariants
+from edgepack.tflite import computing_float_ops, invariants
 from tests.backend.converting_cases import converted
 from tests.backend.training_cases import quiet
 
@@ -118,7 +118,11 @@ def _other_axis(layers: Any, x: Any) -> Any:
     return layers.Dense(8, name="one")(layers.LayerNormalization(name="norm", axis=1)(x))
 
 
-@pytest.mark.parametrize("block", [_output, _shared, _other_axis])
+def _unfused(layers: Any, x: Any) -> Any:
+    return layers.Dense(8, name="one")(layers.LayerNormalization(name="norm", epsilon=1e-6)(x))
+
+
+@pytest.mark.parametrize("block", [_output, _shared, _other_axis, _unfused])
 def test_what_may_not_be_folded_stays(block: Callable[[Any, Any], Any]) -> None:
     model = built(block)
     new, notes = fold_scales(model, {"one": {}}, {})
@@ -163,5 +167,6 @@ def test_shared_values_are_found_in_the_int8_file(per: Literal["channel", "layer
     ]
     inputs = {"x": np.random.default_rng(2).normal(size=(16, 5, WIDTH)).astype("float32")}
     made = converted(rebuild.load(target), inputs, tmp_path / "made")
+    assert not computing_float_ops(made.model)
     results = invariants.check(claims, facts, made.model)
     assert len(results) == 8 and [result for result in results if not result.holds] == []
