@@ -170,6 +170,7 @@ def test_names_that_tensorflow_cannot_take(write_keras: Any, entries: SimpleName
     assert list(gate.read(write_keras(config)).layers) == ["my_x", "a_b", "a_b_1"]
 
 
+@pytest.mark.slow  # not long, but it needs a machine that does nothing else
 def test_reading_is_quick(write_keras: Any) -> None:
     path = write_keras()
     assert min(timed(lambda: gate.read(path)) for _ in range(5)) < 0.06
