@@ -128,8 +128,8 @@ class _InputWriter:
             write_npy(target, (len(self._rows), *shape), dtype, self._fitted(pictures, shape, dtype))
             return target
         # Headers first: a wrong shape is told before gigabytes are unpacked.
-        placeholder = np.broadcast_to(np.zeros((), array.dtype), array.shape)
-        shape, dtype = self._fit(ArrayRows(title=array.title, values=placeholder, geometry=self._geometry))
+        unread = np.broadcast_to(np.zeros((), array.dtype), array.shape)
+        shape, dtype = self._fit(ArrayRows(title=array.title, values=unread, geometry=self._geometry))
         placed = array.place(target.with_suffix(UNPACKED))
         reader = ArrayRows(title=array.title, values=mapped(placed), geometry=self._geometry)
         same = shape == array.shape[1:] and dtype == array.dtype and not self._geometry.changes_pixels
