@@ -29,18 +29,36 @@ def write_atomically(target: Path, content: bytes) -> None:
     Raises:
       StorageError: no space (says how many bytes are needed), no permission, a device error.
     """
+    with _beside(target, content, mode=0o666) as temporary:
+        temporary.replace(target)
+
+
+def write_new(target: Path, content: bytes, *, mode: int = 0o666) -> None:
+    """Like `write_atomically`, but never over a file that is there; `mode` is lowered by the umask.
+
+    Raises:
+      StorageError: `target` exists, or as `write_atomically`.
+    """
+    with _beside(target, content, mode=mode) as temporary:
+        os.link(temporary, target)  # unlike a rename, fails where the name is taken
+        temporary.unlink()
+
+
+@contextmanager
+def _beside(target: Path, content: bytes, *, mode: int) -> Iterator[Path]:
+    """A synced temporary file with `content`; the block gives it its name."""
     with storage_errors(target, needed_bytes=len(content)):
         sweep(target.parent)
         temporary = target.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
         # mkstemp would make the file 0600 whatever the umask says.
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX)  # tells `sweep` that the writer lives
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-                temporary.replace(target)
+                yield temporary
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise

@@ -14,11 +14,12 @@ import types
 import typing
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
-
-from pydantic import BaseModel, ValidationError
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from edgepack import errors
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -28,7 +29,7 @@ else:
 MAX_BYTES = 1_000_000
 """A recipe or profile is a page of text; a larger file is a mistake."""
 
-Model = TypeVar("Model", bound=BaseModel)
+Model = TypeVar("Model", bound="BaseModel")
 Location = tuple[int | str, ...]
 
 
@@ -69,6 +70,8 @@ def validate(model: type[Model], tables: Mapping[str, Any], *, source: Path | st
     Raises:
       RecipeError: one line per complaint, each naming file, table and key.
     """
+    from pydantic import ValidationError  # here: `read` alone must stay quick
+
     try:
         return model.model_validate(tables)
     except ValidationError as error:
@@ -237,6 +240,8 @@ _UNION_WORD = re.compile(r"^(str|int|float|bool|none)$|\[|^(constrained|function
 
 
 def _models(candidates: list[Any]) -> list[type[BaseModel]]:
+    from pydantic import BaseModel
+
     return [item for item in candidates if isinstance(item, type) and issubclass(item, BaseModel)]
 
 
