@@ -9,10 +9,11 @@ from typing import Any
 
 from edgepack import errors
 from edgepack.backend import rebuild, session
+from edgepack.backend.cutting import widths
 from edgepack.backend.distillation import check_same_outputs
 from edgepack.backend.epochs import Report
 from edgepack.backend.found import answer
-from edgepack.backend.student import narrow, widths
+from edgepack.backend.student import narrow
 from edgepack.backend.training import fit
 from edgepack.gate.graph import Graph, Ref
 from edgepack.records import Json
@@ -57,7 +58,7 @@ def distill(
     teacher = rebuild.build(graph)
     if student is None:
         assert width is not None
-        narrowed = narrow(graph, width, lambda name: _shapes(teacher, name))
+        narrowed = narrow(graph, width, rebuild.shapes(graph))
         notes.extend(_width_notes(graph, narrowed))
         small = rebuild.build(narrowed)
     else:
@@ -67,14 +68,6 @@ def distill(
     history = fit(small, settings, {}, seed, report, notes=notes, title="distilling")
     rebuild.save(small, Path(target))
     return answer(Path(target), [layer.name for layer in small.layers], notes=notes, history=history)
-
-
-def _shapes(model: Any, name: str) -> tuple[list[tuple[int | None, ...]], tuple[int | None, ...]]:
-    """Shapes of a layer's inputs and output at its first call."""
-    layer = model.get_layer(name)
-    inputs, output = layer.get_input_shape_at(0), layer.get_output_shape_at(0)
-    inputs = inputs if isinstance(inputs, list) else [inputs]
-    return inputs, output[0] if isinstance(output, list) else output
 
 
 def _width_notes(before: Graph, after: Graph) -> list[dict[str, Json]]:

@@ -72,6 +72,18 @@ def build(graph: Graph, custom: Mapping[str, Any] | None = None) -> Any:
     return builder.model()
 
 
+def shapes(graph: Graph) -> list[list[tuple[int | None, ...]]]:
+    """For each call the shapes of its outputs, batch first; None where a dimension is free.
+
+    Raises:
+      ModelError: as `build`.
+    """
+    builder = _Builder(graph, session.custom_layers())
+    for number, call in enumerate(graph.calls):
+        builder.apply(number, call)
+    return builder.shapes()
+
+
 class _Builder:
     def __init__(self, graph: Graph, custom: Mapping[str, Any]) -> None:
         self._graph = graph
@@ -102,6 +114,9 @@ class _Builder:
         # Past tf_keras's attribute tracking, as tf_keras itself sets it.
         object.__setattr__(model, "output_names", [name for name, _ in self._graph.outputs])
         return model
+
+    def shapes(self) -> list[list[tuple[int | None, ...]]]:
+        return [[tuple(tensor.shape) for tensor in tensors] for tensors in self._outputs]
 
     def _tensor(self, ref: Ref) -> Any:
         return self._outputs[ref.call][ref.output]

@@ -10,10 +10,11 @@ import pytest
 
 from edgepack import errors
 from edgepack.backend import rebuild
-from edgepack.backend.channel_groups import FIXED, ChannelGroups
+from edgepack.backend.cutting import widths
 from edgepack.backend.distill import distill
-from edgepack.backend.student import narrow, widths
+from edgepack.backend.student import narrow
 from edgepack.backend.training import fit
+from edgepack.gate.couplings import FIXED, Couplings
 from edgepack.gate.graph import Graph
 from edgepack.stages.training import Training
 from tests.backend.training_cases import dataset, picture_net, pictures, quiet
@@ -87,19 +88,8 @@ def test_a_student_with_other_outputs_is_refused(teacher: Path, tmp_path: Path) 
         run(teacher, tmp_path, None)
 
 
-def shapes(model: Any) -> Any:
-    def of(name: str) -> Any:
-        layer = model.get_layer(name)
-        inputs = layer.get_input_shape_at(0)
-        output = layer.get_output_shape_at(0)
-        output = output[0] if isinstance(output, list) else output
-        return inputs if isinstance(inputs, list) else [inputs], output
-
-    return of
-
-
 def narrowed(graph: Graph, width: float) -> Graph:
-    return narrow(graph, width, shapes(rebuild.build(graph)))
+    return narrow(graph, width, rebuild.shapes(graph))
 
 
 def test_unused_channels_can_be_taken_away_without_a_change(tmp_path: Path) -> None:
@@ -137,9 +127,9 @@ def test_recurrent_attention_and_concatenated_models_still_build(tmp_path: Path)
     model = tf_keras.Model(ids, layers.Dense(4, name="out")(layers.GlobalAveragePooling1D()(z)))
     rebuild.save(model, tmp_path / "model.h5")
     graph = rebuild.read(tmp_path / "model.h5")
-    small = narrow(graph, 0.5, shapes(model))
+    small = narrow(graph, 0.5, rebuild.shapes(graph))
     assert widths(small) == {"embedding": 4, "lstm": 4, "gru": 4, "hidden": 6, "out": 4}
-    groups = ChannelGroups(graph, shapes(model))
+    groups = Couplings(graph, rebuild.shapes(graph))
     assert groups.find(groups.opened["hidden"]) == FIXED  # added to an attention that is not narrowed
     rebuilt = rebuild.build(small)
     assert rebuilt(np.zeros((1, 6), np.int32)).shape == (1, 4)
