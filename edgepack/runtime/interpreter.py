@@ -108,6 +108,7 @@ def load(
     threads: int,
     sha256: str | None = None,
     samples: Mapping[str, tuple[int, ...]] | None = None,
+    every_tensor: bool = False,
 ) -> Loaded:
     """Loads a .tflite and allocates its tensors.
 
@@ -119,6 +120,7 @@ def load(
       sha256: expected digest, checked before anything is parsed.
       samples: input name → shape of one sample, of everything that will be fed; None takes the model's own
         names and shapes.
+      every_tensor: keep what every op computes, to be read after an invoke; no delegate then takes ops together.
 
     Raises:
       ModelError: the runtime refuses the file, or its inputs are not those of `samples`.
@@ -126,10 +128,15 @@ def load(
     content = model_bytes(path, sha256)
     module = module_of(runtime)
     resolver = module.OpResolverType.BUILTIN_REF if kernels == "reference" else module.OpResolverType.AUTO
+    if every_tensor and kernels == "default":
+        resolver = module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     started = time.perf_counter()
     try:
         handle = module.Interpreter(
-            model_content=content, num_threads=threads, experimental_op_resolver_type=resolver
+            model_content=content,
+            num_threads=threads,
+            experimental_op_resolver_type=resolver,
+            experimental_preserve_all_tensors=every_tensor,
         )
         ports = _ports(handle, "inputs")
         bound = {port.name: port for port in ports} if samples is None else bind(tuple(samples), ports, path)
