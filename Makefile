@@ -4,6 +4,8 @@ BIN := $(VENV)/bin
 # 3.11 is the newest Python that tflite-runtime has wheels for. A name on PATH may be a shim without a Python behind it.
 PYTHON ?= $(shell for p in python3.11 python3.10 python3.12 python3; do $$p -c 'import sys; sys.exit(not (3,10) <= sys.version_info[:2] <= (3,12))' 2>/dev/null && echo $$p && break; done)
 INSTALLED := $(VENV)/.installed
+# A file's tests share what they set up, so files are what is spread over processes; the slow ones measure times and stay alone.
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast test-slow check fmt lint types arch bench clean
@@ -25,10 +27,10 @@ demo: setup     ## the main job on real input: prune, cluster, factorize, int8, 
 	$(BIN)/edgepack build recipes/digits.toml --out dist
 
 test: setup     ## every test but the slow ones
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
 test-fast: setup ## the tests that need no TensorFlow
-	$(BIN)/python -m pytest -m "not tensorflow and not slow"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not tensorflow and not slow"
 
 test-slow: setup ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow

@@ -1,4 +1,7 @@
-"""Child processes: the surroundings they get, and what each does first: limits, reply pipe, dying with its parent."""
+"""Child processes: the surroundings they get, and what each does first: limits, reply pipe, dying with its parent.
+
+`ahead` forks one that imports what it will need on another core, while its parent is still importing something else.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,9 @@ import os
 import resource
 import signal
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, NoReturn
 
 PR_SET_PDEATHSIG: Final = 1
 """Linux, prctl(2): the signal that the kernel sends to this process when its parent ends, however that ends."""
@@ -53,3 +57,58 @@ def send(replies: IO[bytes], message: dict[str, Any]) -> None:
     rest = json.dumps(message).encode() + b"\n"
     while rest:
         rest = rest[replies.write(rest) :]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ahead:
+    """A forked process that waits: what is written to `request` and closed is answered on `answer`."""
+
+    pid: int
+    request: int
+    answer: int
+
+
+_waiting: dict[str, Ahead] = {}
+
+
+def ahead(module: str) -> None:
+    """Forks a process that imports `module` and calls its ``serve(request, answer)`` once there is a request.
+
+    It ends with its work, or when this process ends without having asked. To be called early, while the process
+    is small and has one thread.
+    """
+    import importlib  # already there: whoever starts Python has it
+
+    request, asks = os.pipe()
+    answers, answer = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(request)
+        os.close(answer)
+        _waiting[module] = Ahead(pid=pid, request=asks, answer=answers)
+        return
+    try:
+        os.close(asks)
+        os.close(answers)
+        _step_aside()
+        importlib.import_module(module).serve(request, answer)
+    finally:
+        _end()
+
+
+def taken(module: str) -> Ahead | None:
+    """The process that `ahead` made for `module`, once; None where there is none."""
+    return _waiting.pop(module, None)
+
+
+def _step_aside() -> None:
+    """Neither terminal nor pipes of the parent: who reads those must not wait for this process to end."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(nothing, stream)
+
+
+def _end() -> NoReturn:
+    os._exit(1)

@@ -18,7 +18,7 @@ from tf_keras.src.saving.legacy import hdf5_format, saving_utils
 from tf_keras.src.saving.legacy.saved_model import json_utils
 
 from edgepack.durable import storage_errors, write_atomically
-from edgepack.gate.hdf5 import OUTPUT_NAMES
+from edgepack.gate.contents import OUTPUT_NAMES
 
 
 def write_candidate(model: Any, path: Path) -> None:

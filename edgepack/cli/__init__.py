@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import gc
+import importlib.util
 import os
 import signal
 import sys
@@ -46,8 +47,6 @@ class LazyGroup(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        import importlib
-
         command: click.Command = importlib.import_module(COMMANDS[name][0]).command
         return command
 
@@ -81,6 +80,7 @@ def group() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command and ends the process with the promised exit code."""
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for them reads every distribution
+    _import_when_used("importlib.metadata")  # what pydantic would have looked with
     gc.disable()  # imports make many objects that all stay: looking for garbage among them is a third of `check`
     signal.signal(signal.SIGTERM, _terminate)
     try:
@@ -91,6 +91,17 @@ def main(arguments: list[str] | None = None) -> None:
         code = OUTPUT_CLOSED
     gc.freeze()  # nor at the end
     sys.exit(code)
+
+
+def _import_when_used(name: str) -> None:
+    """A module of the standard library that others import at their top and that is hardly ever used."""
+    if name in sys.modules or (spec := importlib.util.find_spec(name)) is None or spec.loader is None:
+        return
+    spec.loader = importlib.util.LazyLoader(spec.loader)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    package, _, last = name.rpartition(".")
+    setattr(sys.modules[package], last, module)  # as an import does
+    spec.loader.exec_module(module)
 
 
 def run(arguments: list[str] | None = None) -> int:

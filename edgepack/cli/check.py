@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON (edgepack.check/1).")
 def command(recipe: Path, devices: tuple[str, ...], as_json: bool) -> int:
     """Validate RECIPE, its model and its data, and show which stage does what to which layer."""
+    from edgepack import child
+
+    child.ahead("edgepack.gate.isolation")  # reads the model; gets ready while this process imports the rest
     from edgepack.pipeline.preflight import preflight
     from edgepack.recipe import load
 

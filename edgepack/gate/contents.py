@@ -6,12 +6,15 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from edgepack import errors
+
+OUTPUT_NAMES: Final = "edgepack_output_names"
+"""Attribute of a candidate: its output names as JSON, where they are not those of the layers that make them."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgepack import errors
-from edgepack.gate.contents import Contents
+from edgepack.gate.contents import OUTPUT_NAMES, Contents
 
 SIZE_LIMIT_BYTES: Final = 2 << 30
 OBJECT_LIMIT: Final = 100_000
@@ -26,8 +26,6 @@ RATIO_LIMIT: Final = 500
 _DEFLATE, _SHUFFLE, _FLETCHER32, _LZF = 1, 2, 3, 32000
 _NEVER_READ: Final = frozenset(("optimizer", "optimizer_weights"))
 """Groups at the root that are as large as the model and that nothing here opens."""
-OUTPUT_NAMES: Final = "edgepack_output_names"
-"""Attribute of a candidate: its output names as JSON, where they are not those of the layers that make them."""
 _LINKS: Final = {h5py.h5l.TYPE_EXTERNAL: "an external link", h5py.h5l.TYPE_SOFT: "a soft link"}
 _ATTRIBUTES: Final = ("model_config", "keras_version", "backend", "layer_names", "weight_names", OUTPUT_NAMES)
 _FILTERS: Final = frozenset((_DEFLATE, _SHUFFLE, _FLETCHER32, _LZF))

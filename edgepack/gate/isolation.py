@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import json
 import os
@@ -9,11 +10,10 @@ import resource
 import signal
 import warnings
 from pathlib import Path
-from typing import IO, Final, NoReturn
+from typing import IO, Any, Final, NoReturn
 
-from edgepack import errors
+from edgepack import child, errors
 from edgepack.gate.contents import Contents
-from edgepack.gate.hdf5 import scan
 
 CPU_LIMIT_S: Final = 120
 WORKING_MEMORY_BYTES: Final = 512 << 20
@@ -32,39 +32,78 @@ def read_directly() -> None:
 def read_hdf5(source: Path | bytes, where: str, *, with_data: bool) -> Contents:
     """`edgepack.gate.hdf5.scan` in a child, so that whatever happens in libhdf5 is an error here and no crash.
 
-    After `read_directly` it reads in this process.
+    After `read_directly` it reads in this process; after ``child.ahead("edgepack.gate.isolation")`` the first reading
+    is done by the process that waits for it.
 
     Raises:
       ModelError: as `scan`, and where libhdf5 crashed, ran out of memory or did not come to an end.
     """
     if _directly:
         return scan(source, where, with_data=with_data)
-    receive, send = os.pipe()
-    with warnings.catch_warnings():
-        # Python 3.12 warns of forking beside numpy's idle threads; the child uses none of what they lock.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        child = os.fork()
-    if child == 0:
-        os.close(receive)
-        _answer_and_exit(source, where, with_data, send)
-    os.close(send)
+    waiting = child.taken(__name__)
+    reader, receive = _forked(source, where, with_data) if waiting is None else (waiting.pid, waiting.answer)
     contents = None
     try:
+        if waiting is not None:
+            _ask(waiting.request, source, where, with_data)
         with os.fdopen(receive, "rb") as stream:
             contents = _receive(stream, where)
     except EOFError:
         pass  # the child's end says why
     except KeyboardInterrupt:
-        os.kill(child, signal.SIGKILL)
+        os.kill(reader, signal.SIGKILL)
         raise
     finally:
-        _, status = os.waitpid(child, 0)
+        _, status = os.waitpid(reader, 0)
     if contents is None:
         raise errors.ModelError(
             f"{where}: damaged or hostile HDF5: libhdf5 {_end(status)} on it; copy or download the file "
             "again, or save the model anew"
         )
     return contents
+
+
+def scan(source: Path | bytes, where: str, **options: Any) -> Contents:
+    """`edgepack.gate.hdf5.scan`; h5py is imported by the process that calls this."""
+    from edgepack.gate import hdf5
+
+    return hdf5.scan(source, where, **options)
+
+
+def _forked(source: Path | bytes, where: str, with_data: bool) -> tuple[int, int]:
+    """A child that reads, and where its answer comes from."""
+    from edgepack.gate import hdf5  # noqa: F401  imported once here, and not once in every child
+
+    receive, send = os.pipe()
+    with warnings.catch_warnings():
+        # Python 3.12 warns of forking beside numpy's idle threads; the child uses none of what they lock.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        reader = os.fork()
+    if reader == 0:
+        os.close(receive)
+        _answer_and_exit(source, where, with_data, send)
+    os.close(send)
+    return reader, receive
+
+
+def _ask(request: int, source: Path | bytes, where: str, with_data: bool) -> None:
+    path = None if isinstance(source, bytes) else os.fspath(source)
+    with contextlib.suppress(BrokenPipeError), os.fdopen(request, "wb") as stream:
+        stream.write(json.dumps({"path": path, "where": where, "with_data": with_data}).encode() + b"\n")
+        stream.write(source if isinstance(source, bytes) else b"")
+
+
+def serve(request: int, answer: int) -> None:
+    """Answers one `_ask`, in a process of `child.ahead`."""
+    from edgepack.gate import hdf5  # noqa: F401  while nobody waits yet
+
+    with os.fdopen(request, "rb") as stream:
+        asked = stream.readline()
+        if not asked.endswith(b"\n"):
+            return  # the parent ended, or had no use for it
+        wanted = json.loads(asked)
+        source = stream.read() if wanted["path"] is None else Path(wanted["path"])
+    _answer_and_exit(source, wanted["where"], wanted["with_data"], answer)
 
 
 def _receive(stream: IO[bytes], where: str) -> Contents:

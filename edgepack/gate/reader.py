@@ -9,11 +9,10 @@ from typing import Any
 
 from edgepack import errors
 from edgepack.gate.archive import CONFIG, METADATA, WEIGHTS, Archive, parse_json
-from edgepack.gate.contents import Contents
+from edgepack.gate.contents import OUTPUT_NAMES, Contents
 from edgepack.gate.conversions import as_tf_keras
 from edgepack.gate.flatten import Flat, flatten, safe_name
 from edgepack.gate.graph import Graph
-from edgepack.gate.hdf5 import OUTPUT_NAMES
 from edgepack.gate.isolation import read_hdf5
 from edgepack.gate.masks import drop_automatic_masks
 from edgepack.gate.sniff import Kind, is_saved_model, sniff
