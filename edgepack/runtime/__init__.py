@@ -7,6 +7,7 @@ errors. The child is ``python -m edgepack.runtime``: one JSON request on standar
 from edgepack.runtime.availability import DISTRIBUTIONS, Kernels, Runtime, available, require
 from edgepack.runtime.client import ask
 from edgepack.runtime.prediction import Prediction, predict
+from edgepack.runtime.sameness import Sameness, compared
 from edgepack.runtime.vectors import run_golden, run_kernels
 
 __all__ = [
@@ -14,8 +15,10 @@ __all__ = [
     "Kernels",
     "Prediction",
     "Runtime",
+    "Sameness",
     "ask",
     "available",
+    "compared",
     "predict",
     "require",
     "run_golden",

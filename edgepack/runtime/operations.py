@@ -9,6 +9,7 @@ from typing import Any, Final
 OPERATIONS: Final[dict[str, str]] = {
     "compare_tensors": "edgepack.runtime.tensors_here:compare_here",
     "observe": "edgepack.runtime.tensors_here:observe_here",
+    "compare": "edgepack.runtime.sameness:compare_here",
     "predict": "edgepack.runtime.predicting:predict_here",
     "time": "edgepack.runtime.timing:time_here",
     "time_pair": "edgepack.runtime.timing:time_pair_here",

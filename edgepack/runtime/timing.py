@@ -15,8 +15,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from edgepack.runtime.drawing import drawn
 from edgepack.runtime.inference import Report
-from edgepack.runtime.interpreter import Loaded, Port, load, module_of
+from edgepack.runtime.interpreter import Loaded, load, module_of
 
 WINDOWS: Final = 3
 MIN_RUNS: Final = 50
@@ -170,18 +171,7 @@ def _feeds(loaded: Loaded, seed: int, vectors: str | None) -> list[tuple[int, np
         with np.load(vectors, allow_pickle=False) as archive:
             return [(port.index, archive[name]) for name, port in loaded.inputs.items()]
     random = np.random.Generator(np.random.PCG64(seed))
-    return [(port.index, _drawn(port, random)) for port in loaded.inputs.values()]
-
-
-def _drawn(port: Port, random: np.random.Generator) -> npt.NDArray[Any]:
-    """Values from the input's range; ids are 0, because the table's size isn't known here."""
-    dtype = np.dtype(port.dtype)
-    if port.is_quantized:
-        limits = np.iinfo(dtype)
-        return random.integers(limits.min, limits.max, size=port.shape, dtype=dtype, endpoint=True)
-    if np.issubdtype(dtype, np.floating):
-        return random.uniform(-1.0, 1.0, size=port.shape).astype(dtype)
-    return np.zeros(port.shape, dtype)
+    return [(port.index, drawn(port, random)) for port in loaded.inputs.values()]
 
 
 def _memory(field: str) -> int:
