@@ -24,6 +24,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "inspect": ("edgepack.cli.inspect", "Show what is in a model file or a package."),
     "eval": ("edgepack.cli.eval", "Measure a model or a package on a recipe's evaluation data."),
     "bench": ("edgepack.cli.bench", "Measure latency and memory of a .tflite or a package on this machine."),
+    "slim": ("edgepack.cli.slim", "Write a .tflite in fewer bytes, with the same answers."),
     "devices": ("edgepack.cli.devices", "List device profiles, or show one."),
     "doctor": ("edgepack.cli.doctor", "Say what is installed and what is missing."),
     "store": ("edgepack.cli.store", "Keep the cache of stage results in order."),

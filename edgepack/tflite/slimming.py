@@ -19,6 +19,10 @@ IDLE_METADATA: Final = frozenset({b"min_runtime_version", b"CONVERSION_METADATA"
 """What converters note about themselves; no runtime reads it."""
 MOVABLE_METADATA: Final = frozenset({b"TFLITE_METADATA", b"reduced_precision_support"})
 """Metadata that number no tensors. Others may (TFLM's memory plan does), so tensors then keep their numbers."""
+MENDED: Final = (
+    "an axis of quantization that lay out of range was put right; runtimes refuse the file as it was"
+)
+MAX_BYTES: Final = 1 << 29
 INPUTS_OF_OPS: Final = ("inputs", "outputs", "intermediates")
 
 
@@ -50,7 +54,13 @@ def slim(data: bytes) -> bytes:
 
 
 def hindrance(data: bytes) -> str | None:
-    """Why a sound file cannot be written anew, None when it can."""
+    """Why a sound file cannot be written anew, None when it can.
+
+    Raises:
+      DamagedError: an op's options cannot be read.
+    """
+    if len(data) > MAX_BYTES:
+        return f"it is larger than {MAX_BYTES >> 20} MiB"
     model = unpacked(data)
     if model.externalBuffers or any(buffer.offset > 1 for buffer in model.buffers):
         return "its weights lie behind the flatbuffer or in other files"
@@ -59,6 +69,19 @@ def hindrance(data: bytes) -> str | None:
     if data.rfind(b"PK\x05\x06", max(0, len(data) - (1 << 16))) >= 0:
         return "files (labels, for instance) are attached behind the model"
     return None
+
+
+def mended(data: bytes) -> bytes:
+    """The same file with every quantization's axis in range (see `_mend_axis`); `data` itself where all are."""
+    model = unpacked(data)
+    quantized = [
+        tensor
+        for graph in model.subgraphs
+        for tensor in graph.tensors or ()
+        if tensor.quantization is not None and tensor.quantization.scale is not None
+    ]
+    wrong = [_mend_axis(tensor) for tensor in quantized]
+    return written(model, len(data)) if any(wrong) else data
 
 
 def _drop_idle(model: Any) -> None:
@@ -103,17 +126,22 @@ def _telling(tensor: Any) -> Any:
     if empty and quantization.details is None:
         return None
     if not empty:
-        mend_axis(tensor)
+        _mend_axis(tensor)
     return quantization
 
 
-def mend_axis(tensor: Any) -> None:
-    """Puts an axis of quantization back in range: old converters gave a bias that of its kernel, 3, and today's
-    runtimes refuse the file. There is only one axis that it can mean."""
+def _mend_axis(tensor: Any) -> bool:
+    """Puts an axis of quantization back in range; whether that was needed.
+
+    Old converters gave a bias the axis of its kernel, 3, and today's runtimes refuse such a file. Where there is only
+    one axis, or only one scale, 0 is the only one that can be meant.
+    """
     rank = 0 if tensor.shape is None else len(tensor.shape)
     quantization = tensor.quantization
-    if quantization.quantizedDimension >= rank and (rank == 1 or len(quantization.scale) == 1):
+    wrong = quantization.quantizedDimension >= max(1, rank) and (rank == 1 or len(quantization.scale) == 1)
+    if wrong:
         quantization.quantizedDimension = 0
+    return bool(wrong)
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -1,0 +1,64 @@
+"""Slimming with its proof: the new bytes, or the original's with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from edgepack import tflite
+from edgepack.exact.proof import complaint
+from edgepack.tflite import slimming
+from edgepack.tflite.precheck import parse
+
+if TYPE_CHECKING:
+    from edgepack.data import Dataset
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rewritten:
+    """A .tflite after rewriting.
+
+    Attributes:
+      data: the new file's bytes; the original's where `reason` is set.
+      reason: why the original is kept, "" where it is not.
+      notes: what else was done or found, one sentence each.
+      before, after: bytes by what they serve, as `tflite.byte_ledger` has them.
+    """
+
+    data: bytes
+    reason: str
+    notes: tuple[str, ...] = ()
+    before: Mapping[str, int] = field(default_factory=dict)
+    after: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def changed(self) -> bool:
+        return not self.reason
+
+
+def slimmed(data: bytes, *, rows: Dataset | None = None) -> Rewritten:
+    """The same model in fewer bytes, shown to answer alike.
+
+    Args:
+      data: a .tflite, whoever made it.
+      rows: calibration data, which it is run on besides drawn inputs.
+
+    Raises:
+      DamagedError: not a sound .tflite.
+    """
+    before = tflite.byte_ledger(parse(data))
+    reason = slimming.hindrance(data) or ""
+    slim = data if reason else slimming.slim(data)
+    notes: tuple[str, ...] = ()
+    if slim == data:
+        reason = reason or "there is nothing to save"
+    else:
+        loadable = slimming.mended(data)
+        if loadable != data:
+            notes = (slimming.MENDED,)
+        reason = complaint(loadable, slim, data=rows)
+    if reason:
+        return Rewritten(data=data, reason=reason, before=before, after=before)
+    after = tflite.byte_ledger(parse(slim))
+    return Rewritten(data=slim, reason="", notes=notes, before=before, after=after)
