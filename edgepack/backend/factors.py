@@ -79,7 +79,7 @@ def factors(layer: Layer, form: str, rank: Rank) -> Factors:
         reason = f'a {layer.kind} has no form "{form}"; expected {" or ".join(FORMS[layer.kind])}'
     if reason is not None:
         raise errors.BadInputError(f'layer "{layer.name}" cannot be factorized: {reason}')
-    before, index = _untouched(layer)
+    before, index = untouched(layer)
     kernel = layer.weights[index]
     try:
         parts = _split(form, kernel, rank)
@@ -146,7 +146,7 @@ def _convolution(layer: Layer, suffix: str, kernel: Array, *, strided: bool) -> 
     return Layer(name=f"{layer.name}_{suffix}", kind=kind, config=config, weights=(kernel,))
 
 
-def _untouched(layer: Layer) -> tuple[list[Layer], int]:
+def untouched(layer: Layer) -> tuple[list[Layer], int]:
     """The depthwise half of a separable layer as layers of its own, and where the kernel to be split lies."""
     if not layer.kind.startswith("Separable"):
         return [], 0

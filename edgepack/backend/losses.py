@@ -83,10 +83,7 @@ def per_sample(steps: Any, predictions: Any) -> Any:
 
 def head(tensor: Any) -> Head:
     """The activation that an output tensor ends with; "linear" for any other than softmax and sigmoid."""
-    layer = tensor._keras_history.layer
-    while type(layer).__name__ in _TRANSPARENT or _passes(layer):
-        tensor = layer.get_input_at(tensor._keras_history.node_index)
-        layer = tensor._keras_history.layer
+    layer, _ = prediction_layer(tensor)
     inner = getattr(layer, "layer", layer)  # TimeDistributed holds its layer
     if type(inner).__name__ == "Softmax":
         return "softmax"
@@ -97,6 +94,15 @@ def head(tensor: Any) -> Head:
     if name == "softmax":
         return "softmax"
     return "sigmoid" if name == "sigmoid" else "linear"
+
+
+def prediction_layer(tensor: Any) -> tuple[Any, int]:
+    """The layer whose activation gives an output tensor its meaning, and which of its calls does."""
+    layer = tensor._keras_history.layer
+    while type(layer).__name__ in _TRANSPARENT or _passes(layer):
+        tensor = layer.get_input_at(tensor._keras_history.node_index)
+        layer = tensor._keras_history.layer
+    return layer, int(tensor._keras_history.node_index)
 
 
 def _passes(layer: Any) -> bool:

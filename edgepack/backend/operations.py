@@ -17,5 +17,8 @@ OPERATIONS: Final[dict[str, str]] = {
     "factorize": "edgepack.backend.factorize:factorize",
     "distill": "edgepack.backend.distill:distill",
     "finetune": "edgepack.backend.finetune:finetune",
+    "fold": "edgepack.backend.fold_operation:fold",
+    "statistics": "edgepack.backend.statistics:statistics",
     "convert": "edgepack.backend.convert:convert",
+    "requantize": "edgepack.backend.requantize:requantize",
 }

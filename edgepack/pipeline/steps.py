@@ -9,6 +9,7 @@ from typing import Any
 
 from edgepack import gate, plan
 from edgepack.numerics import clustering
+from edgepack.pipeline.observing import Observed, observed
 from edgepack.pipeline.pins import model_sha256
 from edgepack.pipeline.sources import Datasets, Source, open_dataset
 from edgepack.pipeline.workspace import Workspace
@@ -91,16 +92,22 @@ def _run(
             recipe, f"{step.title} data", settings.data, source.inputs, workspace, trust_code=trust_code
         )
     before = worked.candidate
+    seen = Observed(candidate=before)
+    if settings.uses_statistics:
+        seen = observed(before, datasets.calibration, workspace, seed=recipe.seed)
+        worked.ledger += seen.notes
 
     def make(directory: Path) -> Json:
         result = settings.apply(
             workspace.backend,
-            before.path,
+            seen.candidate.path,
             directory / CANDIDATE,
             step,
             training,
             recipe.seed,
             teacher=teacher.path,
+            calibration=datasets.calibration if settings.uses_statistics else None,
+            statistics=seen.statistics,
         )
         return {"result": _stored(result), "totals": totals(directory / CANDIDATE, recipe)}
 
@@ -111,6 +118,7 @@ def _run(
         "student": _student_digest(settings),
         "training": training.sha256 if training else None,
         "seed": recipe.seed,
+        "observed": seen.sha256,
     }
     entry = workspace.produce(step.title, parts, make, tensorflow=True)
     worked.candidate = Candidate.at(entry.files[CANDIDATE])

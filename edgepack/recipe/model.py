@@ -223,8 +223,11 @@ class Recipe(Table):
 
     @property
     def stages(self) -> tuple[StageSettings, ...]:
-        """The ``[[stage]]`` list as it is written."""
-        return self.stage
+        """The ``[[stage]]`` list, with methods that are "auto" decided by the data that the recipe has."""
+        trains, calibrated = self.data.training is not None, self.data.calibration is not None
+        return tuple(
+            stage.informed(trains=trains and stage.train.on, calibrated=calibrated) for stage in self.stage
+        )
 
     def resolved_stage(self, stage: StageSettings) -> StageSettings:
         """A stage with the paths in it made absolute, as the backend needs it."""

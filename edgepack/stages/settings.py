@@ -112,6 +112,20 @@ class StageSettings(BaseModel):
     train: Training = Field(default_factory=Training)
     """How to train after the stage has acted; false for one shot."""
 
+    @property
+    def uses_statistics(self) -> bool:
+        """Whether `apply` wants the folded candidate and the layer statistics of the calibration data."""
+        return False
+
+    def informed(self, *, trains: bool, calibrated: bool) -> StageSettings:
+        """The stage with what is "auto" decided.
+
+        Args:
+          trains: whether the stage trains after it has acted.
+          calibrated: whether the recipe has `[data.calibration]`.
+        """
+        return self
+
     def plan_layer(self, target: Target) -> Decision:
         """What the stage will do to a layer; pure numpy. Stages that act on no layer leave all alone."""
         return Decision(reason="not a stage that acts on single layers")
@@ -131,6 +145,8 @@ class StageSettings(BaseModel):
         *,
         teacher: Path | None = None,
         validation: Dataset | None = None,
+        calibration: Dataset | None = None,
+        statistics: Path | None = None,
     ) -> StageResult:
         """Writes `target` from `source`, both candidates.
 
@@ -138,6 +154,8 @@ class StageSettings(BaseModel):
           step: which layers, with which parameters, and what earlier steps promised.
           training: None for one shot.
           teacher: candidate that gives soft targets: the model before compression.
+          calibration, statistics: samples without labels, and the file of `numerics.layer_statistics` of `source`
+            on them; looked at by stages that use statistics, whose `source` is a folded candidate.
 
         Raises:
           EdgepackError: as `Backend.call`.
@@ -145,6 +163,9 @@ class StageSettings(BaseModel):
         # A student learns from the very model that it replaces.
         taught_by = source if self.makes_new_architecture else teacher
         own: dict[str, Any] = dict(self.request(step))
+        if self.uses_statistics:
+            own["statistics"] = None if statistics is None else str(statistics)
+            own["calibration"] = None if calibration is None else calibration.to_json()
         answer = backend.call(
             self.use,
             source=str(source),

@@ -1,0 +1,165 @@
+"""Operation `statistics`: moments of inputs and loss gradients of every observed kernel, in one streamed pass.
+
+Forward and backward pass of a batch, and all its moments, are one TensorFlow graph; what is kept between batches is
+the sums (`statistics_sums`). On large maps a seeded draw of positions stands for all of them (`POSITIONS`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from edgepack.backend import session
+from edgepack.backend.statistics_graph import Reading, opened
+from edgepack.backend.statistics_inputs import Samples, samples_of
+from edgepack.backend.statistics_labels import drawn
+from edgepack.backend.statistics_sums import Sums, layouts
+from edgepack.numerics import layer_statistics
+from edgepack.records import Json
+
+Report = Callable[[str, float | None], None]
+BATCH: Final = 64
+BATCH_BYTES: Final = 192 << 20
+"""What the values of one batch may take, forward and backward."""
+COPIES: Final = 5
+"""Values held at once for each one of the forward pass: its gradient, its activation, scratch."""
+
+
+def statistics(
+    *,
+    source: str,
+    target: str,
+    calibration: Mapping[str, Any] | None,
+    seed: int,
+    samples: int,
+    report: Report,
+) -> dict[str, Any]:
+    """Writes a file of `numerics.layer_statistics` for a candidate.
+
+    Args:
+      source: a candidate, folded or not.
+      target: .npz to write.
+      calibration: ``Dataset.to_json()``; None for made-up inputs, which a note tells.
+      seed: of the sampled labels and positions, and of made-up inputs.
+      samples: look at so many calibration samples at most.
+
+    Returns:
+      {"kernels": [[layer, role]], "samples": used, "notes": [{"layer", "action", "reason"}]}: a note for each layer
+      without statistics.
+
+    Raises:
+      DataError: the data do not have the model's inputs.
+    """
+    from edgepack.backend import rebuild
+
+    session.seed_everything(seed)
+    graph, readings, refused = opened(rebuild.read(Path(source)))
+    model = rebuild.build(graph)
+    given = samples_of(model, calibration, samples, seed)
+    notes = [_note(layer, "left alone", reason) for layer, reason in refused]
+    if given.made_up:
+        reason = "no calibration data: measured on made-up inputs (standard normal, ids uniform); unverified"
+        notes.append(_note("", "unverified", reason))
+    found, blind = _measured(model, readings, given, seed, report)
+    notes += [_note(layer, "left alone", reason) for layer, reason in blind]
+    layer_statistics.write(Path(target), found)
+    notes += [
+        _note(
+            layer,
+            "note",
+            f"{len(each.mean)} input channels taken as independent: too many for one covariance",
+        )
+        for (layer, _), each in sorted(found.items())
+        if each.layout == "blocks"
+    ]
+    return {"kernels": [list(key) for key in sorted(found)], "samples": given.count, "notes": notes}
+
+
+def _note(layer: str, action: str, reason: str) -> dict[str, Json]:
+    return {"layer": layer, "action": action, "reason": reason}
+
+
+def _measured(
+    model: Any, readings: Sequence[Reading], given: Samples, seed: int, report: Report
+) -> tuple[dict[tuple[str, str], layer_statistics.LayerStatistics], list[tuple[str, str]]]:
+    """Statistics by (layer, role), and (layer, reason) for those that could not be measured."""
+    import tensorflow as tf
+
+    probe = _Probe(model, readings, given.count)
+    size = max(1, min(BATCH, given.count, BATCH_BYTES // max(1, probe.bytes_per_sample)))
+    batches = -(-given.count // size)
+    size = given.count // batches  # equal batches: one trace serves them all
+    for number in range(batches):
+        report("layer statistics", number / batches)
+        rows = given.rows(number * size, (number + 1) * size)
+        probe.add(rows, tf.constant([seed, number], tf.int32))
+    return probe.results(batches * size)
+
+
+class _Probe:
+    """Runs batches through a model and sums the moments of its kernels."""
+
+    def __init__(self, model: Any, readings: Sequence[Reading], samples: int) -> None:
+        import tensorflow as tf
+        import tf_keras
+
+        self._heads = [drawn(tensor) for tensor in model.outputs]
+        self._calls = [
+            (reading, model.get_layer(reading.opened.name), number)
+            for reading in readings
+            for number in range(len(model.get_layer(reading.opened.name)._inbound_nodes))
+        ]
+        reads = [layer.get_input_at(number) for _, layer, number in self._calls]
+        writes = [layer.get_output_at(number) for _, layer, number in self._calls]
+        self._model = tf_keras.Model(
+            model.inputs, {"reads": reads, "writes": writes, "heads": [each.tensor for each in self._heads]}
+        )
+        self._names = list(model.input_names)
+        self._sums = dict(zip(readings, (Sums(*each, samples) for each in layouts(readings)), strict=True))
+        self._step = tf.function(self._add)
+        windows = sum(
+            self._sums[reading].bytes_per_sample(read)
+            for (reading, _, _), read in zip(self._calls, reads, strict=True)
+        )
+        values = sum(_floats(layer.get_output_at(0)) for layer in model.layers)
+        self.bytes_per_sample = 4 * COPIES * values + windows
+
+    def add(self, rows: Mapping[str, np.ndarray], seed: Any) -> None:
+        self._step([rows[name] for name in self._names], seed)
+
+    def results(
+        self, samples: int
+    ) -> tuple[dict[tuple[str, str], layer_statistics.LayerStatistics], list[tuple[str, str]]]:
+        found, blind = {}, []
+        for reading, sums in self._sums.items():
+            result = sums.result(samples)
+            if isinstance(result, str):
+                blind.append((reading.layer, result))
+            else:
+                found[reading.layer, reading.role] = result
+        return found, blind
+
+    def _add(self, inputs: Any, seed: Any) -> None:
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            tape.watch([tensor for tensor in inputs if tensor.dtype.is_floating])
+            values = self._model(inputs if len(inputs) > 1 else inputs[0], training=False)
+            surprise = tf.add_n(
+                [
+                    head.surprise(value, tf.stack([seed[0] + index, seed[1]]))
+                    for index, (head, value) in enumerate(zip(self._heads, values["heads"], strict=True))
+                ]
+            )
+        gradients = tape.gradient(surprise, values["writes"])
+        for (reading, _, _), read, gradient in zip(self._calls, values["reads"], gradients, strict=True):
+            self._sums[reading].add(read, gradient, seed)
+
+
+def _floats(tensor: Any) -> int:
+    """Values a sample of a symbolic tensor, free dimensions taken as 64."""
+    shapes = [part.shape for part in (tensor if isinstance(tensor, (list, tuple)) else [tensor])]
+    return sum(int(np.prod([side or 64 for side in shape[1:]], dtype=np.int64)) for shape in shapes)
