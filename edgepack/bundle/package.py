@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,15 +13,12 @@ from typing import Any, Final
 from edgepack import errors
 from edgepack.bundle import archive
 from edgepack.bundle.golden import Golden, GoldenReport, check, decode
+from edgepack.bundle.reading import FORMAT, PAYLOADS, RESERVED, Contents, read_contents
 from edgepack.durable import storage_errors, write_atomically
 from edgepack.records import Json, canonical_json
 from edgepack.runtime import Kernels, Runtime, require, run_golden
 
-FORMAT: Final = "edgepack.package/1"
 SUFFIX: Final = ".edgepack"
-PAYLOADS: Final = ("model.tflite", "golden.bin", "recipe.toml")
-RESERVED: Final = ("format", "members", "golden")
-MAX_BYTES: Final = sum(archive.MEMBER_LIMITS_BYTES.values()) + 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,24 +98,18 @@ def read(path: Path) -> Package:
       PackageError: says which defect it has.
       StorageError: it cannot be read.
     """
-    with storage_errors(path):
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise errors.PackageError(f"{path}: {size:,} bytes are more than a package can have")
-        data = path.read_bytes()
-    members = archive.read(data, str(path))
-    manifest = _manifest(members["manifest.json"], str(path))
-    listed = manifest["members"]
-    if not isinstance(listed, dict) or set(listed) != set(PAYLOADS):
-        raise errors.PackageError(f"{path}: its manifest lists other members than {', '.join(PAYLOADS)}")
-    for name in PAYLOADS:
-        found = {"sha256": hashlib.sha256(members[name]).hexdigest(), "bytes": len(members[name])}
-        if listed[name] != found:
-            raise errors.PackageError(
-                f"{path}: {name} is not what its manifest says (SHA-256 or size differ)"
-            )
+    return package_of(read_contents(path))
+
+
+def package_of(contents: Contents) -> Package:
+    """The package in these contents, its golden vectors and recipe decoded.
+
+    Raises:
+      PackageError: they don't fit their description.
+    """
+    path, members, manifest = contents.path, contents.members, contents.manifest
     golden = decode(manifest["golden"], members["golden.bin"], str(path))
-    if golden.model_sha256 != listed["model.tflite"]["sha256"]:
+    if golden.model_sha256 != manifest["members"]["model.tflite"]["sha256"]:
         raise errors.PackageError(f"{path}: its golden vectors belong to another model")
     try:
         recipe_text = members["recipe.toml"].decode()
@@ -127,7 +117,7 @@ def read(path: Path) -> Package:
         raise errors.PackageError(f"{path}: recipe.toml is not UTF-8") from error
     return Package(
         path=path,
-        sha256=hashlib.sha256(data).hexdigest(),
+        sha256=contents.sha256,
         manifest=manifest,
         model=members["model.tflite"],
         golden=golden,
@@ -167,24 +157,3 @@ def verify_golden(
             sha256=package.model_sha256,
         )
     return check(package.golden, found, runtime=runtime, version=require(runtime), kernels=kernels)
-
-
-def _manifest(text: bytes, source: str) -> dict[str, Any]:
-    try:
-        document = json.loads(text.decode())
-        is_canonical = canonical_json(document) == text
-    except (ValueError, RecursionError, errors.BadInputError) as error:
-        raise errors.PackageError(f"{source}: manifest.json is not JSON: {error}") from error
-    if not isinstance(document, dict) or not {*RESERVED, "name", "version"} <= set(document):
-        raise errors.PackageError(
-            f"{source}: manifest.json lacks one of {', '.join(RESERVED)}, name, version"
-        )
-    if document["format"] != FORMAT:
-        raise errors.PackageError(
-            f"{source}: has the format {document['format']!r}; this edgepack reads {FORMAT}"
-        )
-    if not is_canonical:
-        raise errors.PackageError(
-            f"{source}: manifest.json is not in canonical form (sorted keys, no spaces)"
-        )
-    return document
