@@ -20,9 +20,10 @@ from edgepack.backend import (
 from edgepack.backend import unroll as unrolling
 from edgepack.backend.complaint import explained
 from edgepack.backend.representative import representative, require
+from edgepack.backend.requantize import quantized_bytes
 from edgepack.backend.trace import Traced, trace, trace_saved_model
 from edgepack.data import Dataset
-from edgepack.tflite.calibrated import narrow_inputs
+from edgepack.tflite.calibrated import Calibrated
 
 INTEGER_SCHEMES = frozenset({"int8", "int16x8"})
 
@@ -54,6 +55,7 @@ def convert(
     float_ops: bool = False,
     float_kinds: Sequence[str] = (),
     select_ops: bool = False,
+    calibrate_only: bool = False,
     seed: int = 0,
     report: Callable[[str, float | None], None],
 ) -> dict[str, Any]:
@@ -74,10 +76,11 @@ def convert(
       float_ops: ops without an integer kernel may stay float.
       float_kinds: TFLite op names (such as "LOGISTIC") that stay float.
       select_ops: TensorFlow ops outside TFLite's built-in ones are allowed.
+      calibrate_only: write the float model with the ranges found, for "requantize".
 
     Returns:
       {"ids": inputs that hold ids and are not quantized, "notes": [{"layer", "action", "reason"}],
-      "clipped": {input: lowest value that it distinguishes}}.
+      "clipped": {input: lowest value that it distinguishes}, "types": [of the inputs, of the outputs]}.
 
     Raises:
       ConversionError: the converter refused; names op and layer.
@@ -112,7 +115,7 @@ def convert(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # TensorFlow warns of its own use of tf.lite.Interpreter
-            data = _run(converter, tf, float_kinds, prepared.mixed, scheme)
+            data = _run(converter, float_kinds, prepared.mixed, scheme, calibrate_only=calibrate_only)
     except errors.EdgepackError:
         raise
     except Exception as error:
@@ -122,6 +125,7 @@ def convert(
         "ids": [*prepared.ids, *prepared.mixed],
         "notes": prepared.notes,
         "clipped": dict(prepared.floors),
+        "types": [converter.inference_input_type.name, converter.inference_output_type.name],
     }
 
 
@@ -207,23 +211,28 @@ def _io(tf: Any, name: str, scheme: str) -> Any:
     return getattr(tf, name)
 
 
-def _run(converter: Any, tf: Any, float_kinds: Sequence[str], mixed: Sequence[str], scheme: str) -> bytes:
-    if not float_kinds and not mixed:
+def _run(
+    converter: Any, float_kinds: Sequence[str], mixed: Sequence[str], scheme: str, *, calibrate_only: bool
+) -> bytes:
+    if not float_kinds and not mixed and not calibrate_only:
         data: bytes = converter.convert()
         return data
-    from tensorflow.lite.python.convert import mlir_quantize
-    from tensorflow.lite.toco import types_pb2
-
-    inputs, outputs = converter.inference_input_type, converter.inference_output_type
+    input_type, output_type = converter.inference_input_type.name, converter.inference_output_type.name
     converter._experimental_calibrate_only = True
-    return mlir_quantize(
-        narrow_inputs(converter.convert(), mixed) if mixed else converter.convert(),
-        disable_per_channel=converter._experimental_disable_per_channel,
-        fully_quantize=False,
-        inference_type=types_pb2.QUANTIZED_INT8 if scheme == "int8" else types_pb2.QUANTIZED_INT16,
-        input_data_type=inputs,
-        output_data_type=outputs,
-        denylisted_ops=set(float_kinds),
+    calibrated: bytes = converter.convert()
+    if mixed:
+        model = Calibrated(calibrated)
+        model.narrow_inputs(mixed)
+        calibrated = model.to_bytes()
+    if calibrate_only:
+        return calibrated
+    return quantized_bytes(
+        calibrated,
+        scheme=scheme,
+        input_type=input_type,
+        output_type=output_type,
+        per_tensor=converter._experimental_disable_per_channel,
+        float_kinds=float_kinds,
     )
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from edgepack.data.dataset import Affine, Dataset, content_digest, mapped
 from edgepack.durable import storage_errors
@@ -41,7 +43,7 @@ def subset(dataset: Dataset, rows: Sequence[int], directory: Path) -> Dataset:
     )
 
 
-def _written(values: np.ndarray, path: Path) -> Path:
+def _written(values: npt.NDArray[Any], path: Path) -> Path:
     with storage_errors(path):
         np.save(path, np.ascontiguousarray(values), allow_pickle=False)
     return path

@@ -79,7 +79,8 @@ def _kullback_leibler(wanted: Array, found: Array) -> Array:
 
 def _floored(probabilities: Array) -> Array:
     raised = np.maximum(probabilities, FLOOR)
-    return raised / raised.sum(axis=-1, keepdims=True)
+    normalized: Array = raised / raised.sum(axis=-1, keepdims=True)
+    return normalized
 
 
 def _relative_square(wanted: Array, found: Array) -> Array:
@@ -88,4 +89,5 @@ def _relative_square(wanted: Array, found: Array) -> Array:
 
 
 def _meaned(values: Array) -> Array:
-    return values.reshape(len(values), -1).mean(axis=1)
+    means: Array = values.reshape(len(values), -1).mean(axis=1)
+    return means

@@ -19,7 +19,7 @@ LIMIT = 2.0**14
 """Largest factor, and inverse of the smallest: beyond it float32 itself would suffer."""
 
 
-def balanced(first: Array, second: Array) -> npt.NDArray[np.float64]:
+def balanced(first: Array, second: Array) -> Array:
     """Factors that make both sides' ranges equal in each channel: sᵢ = √(first ᵢ / secondᵢ).
 
     Args:
@@ -37,10 +37,11 @@ def balanced(first: Array, second: Array) -> npt.NDArray[np.float64]:
     upper, lower = np.asarray(first, np.float64), np.asarray(second, np.float64)
     speaks = (upper > 0.0) & (lower > 0.0)
     ratio = np.where(speaks, upper, 1.0) / np.where(speaks, lower, 1.0)
-    return np.clip(np.sqrt(ratio), 1.0 / LIMIT, LIMIT)
+    factors: Array = np.clip(np.sqrt(ratio), 1.0 / LIMIT, LIMIT)
+    return factors
 
 
-def levelled(first: Array) -> npt.NDArray[np.float64]:
+def levelled(first: Array) -> Array:
     """Factors that make one side's ranges all alike, where the other side does not care (depthwise kernels with one
     scale per channel).
 
@@ -59,10 +60,11 @@ def levelled(first: Array) -> npt.NDArray[np.float64]:
     if not speaks.any():
         return np.ones(len(reach))
     mean = np.exp(np.log(reach[speaks]).mean())
-    return np.clip(np.where(speaks, reach, mean) / mean, 1.0 / LIMIT, LIMIT)
+    factors: Array = np.clip(np.where(speaks, reach, mean) / mean, 1.0 / LIMIT, LIMIT)
+    return factors
 
 
-def below_ceiling(factors: Array, reach: Array, ceiling: float) -> npt.NDArray[np.float64]:
+def below_ceiling(factors: Array, reach: Array, ceiling: float) -> Array:
     """Factors that keep an activation with a ceiling (ReLU6) unchanged.
 
     A channel that reaches the ceiling is clipped there, which no factor commutes with: it keeps 1. Any other may be

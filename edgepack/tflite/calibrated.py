@@ -1,53 +1,184 @@
-"""Edits what calibration found, between the converter's two steps: a float .tflite with a range per
-tensor."""
+"""The converter's float model between its two steps, calibration and quantization: ranges and constants to edit.
+
+Only floats are changed here: the converter's quantizer derives every integer from them afterwards.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
+
+from edgepack.tflite.opcodes import builtin_name
+from edgepack.tflite.schema import unpacked
+from edgepack.tflite.writing import written
+
+Array = npt.NDArray[Any]
 CUTTERS = frozenset({"SLICE", "SPLIT", "SPLIT_V", "STRIDED_SLICE", "GATHER", "UNPACK"})
+WEIGHTED: Final = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
+FLOAT32: Final = 0
+"""`TensorType.FLOAT32` of the schema."""
 
 
-def narrow_inputs(data: bytes, names: Sequence[str]) -> bytes:
-    """Gives inputs the range of what is cut out of them for arithmetic, in place of their whole range.
+@dataclass(frozen=True, kw_only=True)
+class Weighted:
+    """One convolution or fully connected op with a constant kernel.
 
-    Where one input holds ids beside numbers, its range is that of the ids (0 … 3,000), and the numbers beside
-    them (−3 … 3) would share that scale: quantization hands a cut's scale on to its input. The ids do not
-    mind a small range, because they are cast to integers before anything is quantized.
+    Attributes:
+      op: number in the first subgraph.
+      kind: "CONV_2D", "DEPTHWISE_CONV_2D" or "FULLY_CONNECTED".
+      source, kernel, output: tensors; bias: None where there is none.
+      activation: name of the fused activation, such as "NONE" or "RELU".
+    """
+
+    op: int
+    kind: str
+    source: int
+    kernel: int
+    bias: int | None
+    output: int
+    activation: str
+
+    @property
+    def output_axis(self) -> int:
+        """Axis of the kernel that numbers the output channels."""
+        return 3 if self.kind == "DEPTHWISE_CONV_2D" else 0
+
+
+class Calibrated:
+    """A calibrated float model, first subgraph.
 
     Args:
-      data: the calibrated model, as ``TFLiteConverter._experimental_calibrate_only`` gives it; made by
-        TensorFlow in
-        this process, not by a stranger.
-      names: Keras names of the inputs; a tensor's name contains them.
+      data: as ``TFLiteConverter._experimental_calibrate_only`` gives it; made by edgepack's own TensorFlow child,
+        not by a stranger.
     """
-    import flatbuffers
-    from ai_edge_litert import schema_py_generated as schema
 
-    from edgepack.tflite.opcodes import builtin_name
+    def __init__(self, data: bytes) -> None:
+        self._size_bytes = len(data)
+        self._model = unpacked(data)
+        self._graph = self._model.subgraphs[0]
+        codes = self._model.operatorCodes
+        self._names = [str(builtin_name(max(code.builtinCode, code.deprecatedBuiltinCode))) for code in codes]
 
-    model = schema.ModelT.InitFromPackedBuf(bytearray(data), 0)
-    graph = model.subgraphs[0]
-    codes = [builtin_name(max(code.builtinCode, code.deprecatedBuiltinCode)) for code in model.operatorCodes]
-    for index in graph.inputs:
-        tensor = graph.tensors[index]
-        if not any(f"_{name}:" in tensor.name.decode() for name in names):
-            continue
-        cuts = [
-            graph.tensors[output].quantization
-            for op in graph.operators
-            if index in op.inputs and codes[op.opcodeIndex] in CUTTERS
-            for output in op.outputs
-            if graph.tensors[output].type == schema.TensorType.FLOAT32
-        ]
-        _join(tensor.quantization, [cut for cut in cuts if cut is not None and cut.min is not None])
-    builder = flatbuffers.Builder(len(data) + 1024)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    def to_bytes(self) -> bytes:
+        """The edited file."""
+        return written(self._model, self._size_bytes)
+
+    @property
+    def ops(self) -> Sequence[Any]:
+        """The schema's operators."""
+        ops: Sequence[Any] = self._graph.operators
+        return ops
+
+    @property
+    def outputs(self) -> frozenset[int]:
+        """Tensors that the model answers with."""
+        return frozenset(int(index) for index in self._graph.outputs)
+
+    def kind(self, op: int) -> str:
+        """Name of an op, such as "CONV_2D"."""
+        return self._names[self.ops[op].opcodeIndex]
+
+    def name(self, tensor: int) -> str:
+        """Name of a tensor."""
+        return str((self._graph.tensors[tensor].name or b"").decode(errors="replace"))
+
+    def shape(self, tensor: int) -> tuple[int, ...]:
+        """Shape of a tensor; () for a scalar."""
+        shape = self._graph.tensors[tensor].shape
+        return () if shape is None else tuple(int(size) for size in shape)
+
+    def readers(self, tensor: int) -> list[int]:
+        """Ops that read a tensor."""
+        return [number for number, op in enumerate(self.ops) if tensor in list(op.inputs)]
+
+    def ranges(self) -> dict[int, tuple[float, float]]:
+        """Tensors that calibration saw, with the smallest and largest value."""
+        found = {}
+        for index, tensor in enumerate(self._graph.tensors):
+            quantization = tensor.quantization
+            if tensor.type != FLOAT32 or quantization is None or quantization.min is None:
+                continue
+            if len(quantization.min) == 1:
+                found[index] = (float(quantization.min[0]), float(quantization.max[0]))
+        return found
+
+    def set_range(self, tensor: int, low: float, high: float) -> None:
+        """Gives a tensor that calibration saw another range."""
+        quantization = self._graph.tensors[tensor].quantization
+        quantization.min, quantization.max = [low], [high]
+
+    def constant(self, tensor: int) -> Array | None:
+        """Values of a float constant, float32 in its shape; None for anything else."""
+        record = self._graph.tensors[tensor]
+        data = self._model.buffers[record.buffer].data
+        if record.type != FLOAT32 or data is None or not len(data):
+            return None
+        return np.frombuffer(bytes(data), np.float32).reshape(self.shape(tensor))
+
+    def set_constant(self, op: int, tensor: int, values: Array) -> None:
+        """Gives one op another constant; other readers of the tensor, or of its buffer, keep theirs."""
+        import copy
+
+        record = self._graph.tensors[tensor]
+        shared = sum(other.buffer == record.buffer for other in self._graph.tensors) > 1
+        if shared or len(self.readers(tensor)) > 1:
+            record, content = copy.copy(record), copy.copy(self._model.buffers[record.buffer])
+            record.buffer = len(self._model.buffers)
+            self._model.buffers.append(content)
+            inputs = [int(index) for index in self.ops[op].inputs]
+            inputs[inputs.index(tensor)] = len(self._graph.tensors)
+            self.ops[op].inputs = np.array(inputs, np.int32)
+            self._graph.tensors.append(record)
+        raw = np.ascontiguousarray(values, np.float32).tobytes()
+        self._model.buffers[record.buffer].data = np.frombuffer(raw, np.uint8)
+
+    def weighted(self) -> Iterator[Weighted]:
+        """Every convolution and fully connected op whose kernel is a float constant, in running order."""
+        for number, op in enumerate(self.ops):
+            if self.kind(number) not in WEIGHTED or self.constant(int(op.inputs[1])) is None:
+                continue
+            bias = int(op.inputs[2]) if len(op.inputs) > 2 else -1
+            yield Weighted(
+                op=number,
+                kind=self.kind(number),
+                source=int(op.inputs[0]),
+                kernel=int(op.inputs[1]),
+                bias=bias if bias >= 0 and self.constant(bias) is not None else None,
+                output=int(op.outputs[0]),
+                activation=_activation(op),
+            )
+
+    def narrow_inputs(self, names: Sequence[str]) -> None:
+        """Gives inputs the range of what is cut out of them for arithmetic, in place of their whole range.
+
+        Where one input holds ids beside numbers, its range is that of the ids (0 … 3,000), and the numbers beside
+        them (−3 … 3) would share that scale: quantization hands a cut's scale on to its input. The ids do not mind a
+        small range, because they are cast to integers before anything is quantized.
+
+        Args:
+          names: Keras names of the inputs; a tensor's name contains them.
+        """
+        ranges = self.ranges()
+        for index in self._graph.inputs:
+            if not any(f"_{name}:" in self.name(index) for name in names):
+                continue
+            cuts = [
+                ranges[int(output)]
+                for number in self.readers(index)
+                if self.kind(number) in CUTTERS
+                for output in self.ops[number].outputs
+                if int(output) in ranges
+            ]
+            if cuts and self._graph.tensors[index].quantization is not None:
+                self.set_range(index, min(low for low, _ in cuts), max(high for _, high in cuts))
 
 
-def _join(quantization: Any, cuts: Sequence[Any]) -> None:
-    if cuts and quantization is not None:
-        quantization.min = [min(float(cut.min[0]) for cut in cuts)]
-        quantization.max = [max(float(cut.max[0]) for cut in cuts)]
+def _activation(op: Any) -> str:
+    from ai_edge_litert.schema_py_generated import ActivationFunctionType
+
+    code = op.builtinOptions.fusedActivationFunction
+    return next(name for name, number in vars(ActivationFunctionType).items() if number == code)
