@@ -47,12 +47,14 @@ class Accept:
 
 
 def float_baseline(candidate: Candidate, calibration: Dataset | None, workspace: Workspace) -> Artifact:
-    """The source model as a float32 .tflite, which sizes and latency are compared with.
+    """The source model as a float32 .tflite, as the converter writes it: sizes and latency are compared with it.
 
     Args:
       calibration: tells the size of free dimensions.
     """
-    return quantized("float .tflite", candidate, Quantize(scheme="float32"), calibration, workspace).artifact
+    return quantized(
+        "float .tflite", candidate, Quantize(scheme="float32", slim=False), calibration, workspace
+    ).artifact
 
 
 def quantized(

@@ -66,6 +66,9 @@ class Quantize(BaseModel):
     batch: Annotated[int, Field(ge=1)] | Literal["dynamic"] = 1
     samples: Annotated[int, Field(ge=1)] | None = None
     """Use at most so many calibration samples; all when absent."""
+    slim: bool = True
+    """Whether copies, idle names and other bytes that say nothing are dropped from the .tflite, where that is shown to
+    change no bit of its answers."""
     timeout_s: Annotated[float, Field(gt=0, strict=False)] = 1800.0
     """Time limit of one attempt."""
 
@@ -133,6 +136,9 @@ class _Climb:
             try:
                 answer = self._convert(remedy)
                 artifact = _sound(self.target)
+                if self.settings.slim:
+                    answer["slim"] = _slimmed(self.target, self.calibration)
+                    artifact = _adopted(self.target)
             except (errors.ConversionError, errors.ChildCrashError) as error:
                 failure = error
                 attempts.append(Attempt(remedy=remedy.name, outcome=_short(error)))
@@ -198,6 +204,7 @@ class _Climb:
             LedgerEntry(stage="quantize", layer=note["layer"], action=note["action"], reason=note["reason"])
             for note in answer["notes"]
         ]
+        notes += [answer["slim"]] if "slim" in answer else []
         for attempt in attempts:
             if attempt.outcome != "converted":
                 reason = f"{attempt.remedy}: {attempt.outcome}"
@@ -240,6 +247,22 @@ def _sound(path: Path) -> Artifact:
     if broken:
         raise errors.ConversionError("; ".join(f"fused LSTM {name!r}: {why}" for name, why in broken.items()))
     return artifact
+
+
+def _slimmed(path: Path, calibration: Dataset | None) -> LedgerEntry:
+    """Slims the file in its place; what became of it."""
+    from edgepack import exact
+    from edgepack.durable import write_atomically
+
+    found = exact.slimmed(path.read_bytes(), rows=calibration)
+    write_atomically(path, found.data)
+    return LedgerEntry(
+        stage="slim",
+        layer="",
+        action="acted" if found.changed else "left alone",
+        reason=found.reason,
+        found={"file_bytes_before": sum(found.before.values()), "file_bytes_after": len(found.data)},
+    )
 
 
 def _short(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,11 +50,29 @@ def _apply(settings: Quantize, backend: ScriptedBackend, folder: Path, **more: A
 
 def test_nothing_extra_runs_where_nothing_is_wrong(tmp_path: Path) -> None:
     backend = ScriptedBackend()
-    result = _apply(Quantize(), backend, tmp_path)
+    result = _apply(Quantize(slim=False), backend, tmp_path)
     assert len(backend.calls) == 1
     assert [attempt.outcome for attempt in result.attempts] == ["converted"]
     assert result.accepted and result.notes == ()
     assert result.artifact.path == tmp_path / "m.tflite"
+
+
+def test_the_file_is_slimmed_where_that_changes_no_answer(tmp_path: Path) -> None:
+    result = _apply(Quantize(), ScriptedBackend(), tmp_path)
+    (note,) = result.notes
+    slim = (tmp_path / "m.tflite").read_bytes()
+    assert len(slim) < len(SOUND) and result.artifact.sha256 == hashlib.sha256(slim).hexdigest()
+    assert (note.stage, note.action, note.reason) == ("slim", "acted", "")
+    assert note.found == {"file_bytes_before": len(SOUND), "file_bytes_after": len(slim)}
+
+
+def test_the_original_is_kept_where_slimming_fails_its_proof(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgepack.exact.rewriting.complaint", lambda *arguments, **more: "output 'y' differs")
+    result = _apply(Quantize(), ScriptedBackend(), tmp_path)
+    assert (tmp_path / "m.tflite").read_bytes() == SOUND
+    assert [(note.action, note.reason) for note in result.notes] == [("left alone", "output 'y' differs")]
 
 
 def test_a_crash_skips_what_would_calibrate_again(tmp_path: Path) -> None:
@@ -102,7 +121,7 @@ def test_a_useless_model_climbs_to_the_accuracy_remedies(tmp_path: Path) -> None
         return "top1 fell" if len(seen) < 3 else None
 
     backend = ScriptedBackend()
-    result = _apply(Quantize(allow_float=True), backend, tmp_path, accept=accept)
+    result = _apply(Quantize(allow_float=True, slim=False), backend, tmp_path, accept=accept)
     names = [attempt.remedy for attempt in result.attempts]
     assert names == ["plain", "unrolled", "float element-wise"]
     assert result.accepted
@@ -111,7 +130,9 @@ def test_a_useless_model_climbs_to_the_accuracy_remedies(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("allow", [None, False])
 def test_without_permission_no_float_remedy_repairs_accuracy(tmp_path: Path, allow: bool | None) -> None:
-    settings = Quantize(allow_float=allow is False)  # allowed by the recipe, forbidden by the device
+    settings = Quantize(
+        allow_float=allow is False, slim=False
+    )  # allowed by the recipe, forbidden by the device
     backend = ScriptedBackend()
     result = _apply(settings, backend, tmp_path, allow_float=allow, accept=lambda artifact: "top1 fell")
     assert [attempt.remedy for attempt in result.attempts] == ["plain", "unrolled"]
