@@ -80,7 +80,8 @@ def convert(
 
     Returns:
       {"ids": inputs that hold ids and are not quantized, "notes": [{"layer", "action", "reason"}],
-      "clipped": {input: lowest value that it distinguishes}, "types": [of the inputs, of the outputs]}.
+      "clipped": {input: lowest value that it distinguishes}}; with `calibrate_only` also "types": dtypes of the inputs
+      and of the outputs, for "requantize".
 
     Raises:
       ConversionError: the converter refused; names op and layer.
@@ -121,12 +122,14 @@ def convert(
     except Exception as error:
         raise errors.ConversionError(explained(error, scheme=scheme)) from error
     _write(Path(target), data)
-    return {
+    answer: dict[str, Any] = {
         "ids": [*prepared.ids, *prepared.mixed],
         "notes": prepared.notes,
         "clipped": dict(prepared.floors),
-        "types": [converter.inference_input_type.name, converter.inference_output_type.name],
     }
+    if calibrate_only:
+        answer["types"] = [converter.inference_input_type.name, converter.inference_output_type.name]
+    return answer
 
 
 def _prepare(

@@ -5,6 +5,7 @@ Only floats are changed here: the converter's quantizer derives every integer fr
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -80,7 +81,8 @@ class Calibrated:
 
     def kind(self, op: int) -> str:
         """Name of an op, such as "CONV_2D"."""
-        return self._names[self.ops[op].opcodeIndex]
+        name: str = self._names[self.ops[op].opcodeIndex]
+        return name
 
     def name(self, tensor: int) -> str:
         """Name of a tensor."""
@@ -119,22 +121,34 @@ class Calibrated:
             return None
         return np.frombuffer(bytes(data), np.float32).reshape(self.shape(tensor))
 
-    def set_constant(self, op: int, tensor: int, values: Array) -> None:
-        """Gives one op another constant; other readers of the tensor, or of its buffer, keep theirs."""
-        import copy
-
-        record = self._graph.tensors[tensor]
-        shared = sum(other.buffer == record.buffer for other in self._graph.tensors) > 1
-        if shared or len(self.readers(tensor)) > 1:
-            record, content = copy.copy(record), copy.copy(self._model.buffers[record.buffer])
-            record.buffer = len(self._model.buffers)
-            self._model.buffers.append(content)
-            inputs = [int(index) for index in self.ops[op].inputs]
-            inputs[inputs.index(tensor)] = len(self._graph.tensors)
-            self.ops[op].inputs = np.array(inputs, np.int32)
-            self._graph.tensors.append(record)
+    def set_constant(self, tensor: int, values: Array) -> None:
+        """Gives a constant other values of the same shape; every op that reads it sees them."""
         raw = np.ascontiguousarray(values, np.float32).tobytes()
-        self._model.buffers[record.buffer].data = np.frombuffer(raw, np.uint8)
+        self._model.buffers[self._graph.tensors[tensor].buffer].data = np.frombuffer(raw, np.uint8)
+
+    def separate(self) -> None:
+        """Gives every weighted op a bias, and every constant of theirs a buffer, that no other op reads.
+
+        A kernel that several ops read stays one tensor: it is one layer, called several times.
+        """
+        taken: set[int] = set()
+        for layer in list(self.weighted()):
+            if layer.bias is not None and layer.bias in taken:
+                inputs = [int(index) for index in self.ops[layer.op].inputs]
+                inputs[2] = len(self._graph.tensors)
+                self._graph.tensors.append(copy.copy(self._graph.tensors[layer.bias]))
+                self.ops[layer.op].inputs = np.array(inputs, np.int32)
+                self._own_buffer(inputs[2])
+            for tensor in {layer.kernel, layer.bias} - taken - {None}:
+                assert tensor is not None
+                self._own_buffer(tensor)
+                taken.add(tensor)
+
+    def _own_buffer(self, tensor: int) -> None:
+        record = self._graph.tensors[tensor]
+        content = copy.copy(self._model.buffers[record.buffer])
+        record.buffer = len(self._model.buffers)
+        self._model.buffers.append(content)
 
     def weighted(self) -> Iterator[Weighted]:
         """Every convolution and fully connected op whose kernel is a float constant, in running order."""
@@ -181,4 +195,4 @@ def _activation(op: Any) -> str:
     from ai_edge_litert.schema_py_generated import ActivationFunctionType
 
     code = op.builtinOptions.fusedActivationFunction
-    return next(name for name, number in vars(ActivationFunctionType).items() if number == code)
+    return next(str(name) for name, number in vars(ActivationFunctionType).items() if number == code)
