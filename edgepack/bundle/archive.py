@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from edgepack import errors
@@ -40,19 +40,29 @@ def write(members: Mapping[str, bytes]) -> bytes:
         raise errors.PackageError(
             f"a package has the members {', '.join(MEMBER_LIMITS_BYTES)}; got {', '.join(members)}"
         )
-    body, directory, offset = bytearray(), bytearray(), 0
     for name, limit in MEMBER_LIMITS_BYTES.items():
-        content = members[name]
-        if len(content) > limit:
-            raise errors.PackageError(f"{name} has {len(content):,} bytes; a package takes at most {limit:,}")
-        offset = len(body)
-        facts = (STORED, DOS_TIME, DOS_DATE, zlib.crc32(content), len(content), len(content), len(name), 0)
-        body += LOCAL.pack(LOCAL_MARK, VERSION_NEEDED, 0, *facts) + name.encode("ascii") + content
+        if len(members[name]) > limit:
+            raise errors.PackageError(
+                f"{name} has {len(members[name]):,} bytes; a package takes at most {limit:,}"
+            )
+    return b"".join(_pieces(members, {name: zlib.crc32(content) for name, content in members.items()}))
+
+
+def _pieces(members: Mapping[str, bytes], checksums: Mapping[str, int]) -> Iterator[bytes]:
+    """The archive, piece by piece: what is large is neither copied nor summed twice."""
+    directory, offset = bytearray(), 0
+    for name in MEMBER_LIMITS_BYTES:
+        size, encoded = len(members[name]), name.encode("ascii")
+        facts = (STORED, DOS_TIME, DOS_DATE, checksums[name], size, size, len(encoded), 0)
         central = (CENTRAL_MARK, VERSION_MADE_BY, VERSION_NEEDED, 0, *facts, 0, 0, 0, MODE, offset)
-        directory += CENTRAL.pack(*central) + name.encode("ascii")
+        directory += CENTRAL.pack(*central) + encoded
+        header = LOCAL.pack(LOCAL_MARK, VERSION_NEEDED, 0, *facts) + encoded
+        yield header
+        yield members[name]
+        offset += len(header) + size
     count = len(MEMBER_LIMITS_BYTES)
-    end = END.pack(END_MARK, 0, 0, count, count, len(directory), len(body), 0)
-    return bytes(body + directory + end)
+    yield bytes(directory)
+    yield END.pack(END_MARK, 0, 0, count, count, len(directory), offset, 0)
 
 
 def read(data: bytes, source: str) -> dict[str, bytes]:
@@ -67,6 +77,7 @@ def read(data: bytes, source: str) -> dict[str, bytes]:
     if not data.startswith(LOCAL_MARK):
         raise errors.PackageError(f"{source}: is not an .edgepack package (it does not begin like a zip)")
     members: dict[str, bytes] = {}
+    checksums: dict[str, int] = {}
     position = 0
     for expected, limit in MEMBER_LIMITS_BYTES.items():
         if position + LOCAL.size > len(data):
@@ -89,27 +100,31 @@ def read(data: bytes, source: str) -> dict[str, bytes]:
             raise errors.PackageError(f"{source}: is cut off inside {expected}")
         if zlib.crc32(content) != crc:
             raise errors.PackageError(f"{source}: {expected} is damaged (CRC-32 differs)")
-        members[expected] = content
+        members[expected], checksums[expected] = content, crc
         position = begin + size
-    _require_canonical(data, position, members, source)
+    _require_canonical(data, position, members, list(_pieces(members, checksums)), source)
     return members
 
 
-def _require_canonical(data: bytes, end_of_members: int, members: Mapping[str, bytes], source: str) -> None:
-    canonical = write(members)
-    if data == canonical:
-        return
-    if len(data) > len(canonical) and data.startswith(canonical):
-        raise errors.PackageError(
-            f"{source}: {len(data) - len(canonical):,} bytes follow the end of the package"
-        )
+def _require_canonical(
+    data: bytes, end_of_members: int, members: Mapping[str, bytes], canonical: Sequence[bytes], source: str
+) -> None:
+    position = 0
+    for piece in canonical:
+        if not data.startswith(piece, position):
+            break
+        position += len(piece)
+    else:
+        if len(data) == position:
+            return
+        raise errors.PackageError(f"{source}: {len(data) - position:,} bytes follow the end of the package")
     if data.startswith(LOCAL_MARK, end_of_members) and len(data) >= end_of_members + LOCAL.size:
         name_size = LOCAL.unpack_from(data, end_of_members)[9]
         name = data[end_of_members + LOCAL.size :][:name_size].decode("ascii", errors="replace")
         raise errors.PackageError(
             f"{source}: has the further member {name!r}; nothing may follow {[*members][-1]}"
         )
-    if data[:end_of_members] != canonical[:end_of_members]:
+    if position < end_of_members:
         raise errors.PackageError(
             f"{source}: a member's header has other dates or versions than packages have"
         )

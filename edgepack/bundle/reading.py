@@ -31,12 +31,14 @@ class Contents:
       sha256: of the whole file.
       manifest: what it says of its model.
       members: the four files, as they were read: nobody can change them afterwards.
+      digests: their SHA-256.
     """
 
     path: Path
     sha256: str
     manifest: Mapping[str, Any]
     members: Mapping[str, bytes]
+    digests: Mapping[str, str]
 
     @property
     def name(self) -> str:
@@ -66,13 +68,14 @@ def read_contents(path: Path) -> Contents:
     listed = manifest["members"]
     if not isinstance(listed, dict) or set(listed) != set(PAYLOADS):
         raise errors.PackageError(f"{path}: its manifest lists other members than {', '.join(PAYLOADS)}")
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in members.items()}
     for name in PAYLOADS:
-        found = {"sha256": hashlib.sha256(members[name]).hexdigest(), "bytes": len(members[name])}
-        if listed[name] != found:
+        if listed[name] != {"sha256": digests[name], "bytes": len(members[name])}:
             raise errors.PackageError(
                 f"{path}: {name} is not what its manifest says (SHA-256 or size differ)"
             )
-    return Contents(path=path, sha256=hashlib.sha256(data).hexdigest(), manifest=manifest, members=members)
+    sha256 = hashlib.sha256(data).hexdigest()
+    return Contents(path=path, sha256=sha256, manifest=manifest, members=members, digests=digests)
 
 
 def read_regular(path: Path, limit_bytes: int, *, more: str, follow_links: bool = True) -> bytes:

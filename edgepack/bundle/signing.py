@@ -114,7 +114,7 @@ def sign(contents: Contents, signer: Signer, public_pem: bytes, *, counter: int)
     Raises:
       TrustError: the signer's answer is no signature by this key.
     """
-    payload = statement(contents.members, subject=f"{contents.name}-{contents.version}", counter=counter)
+    payload = statement(contents.digests, subject=f"{contents.name}-{contents.version}", counter=counter)
     signature = signer(hashlib.sha256(pae(payload)).digest())
     if not verifies(public_pem, signature, payload):
         raise errors.TrustError(

@@ -21,14 +21,15 @@ MAX_COUNTER: Final = (1 << 32) - 1
 """What the security counter of a boot loader holds."""
 
 
-def statement(members: Mapping[str, bytes], *, subject: str, counter: int) -> bytes:
-    """The statement about these members, in canonical form.
+def statement(digests: Mapping[str, str], *, subject: str, counter: int) -> bytes:
+    """The statement about a package's members, in canonical form.
 
     Args:
+      digests: SHA-256 of each member.
       subject: how people call it; nothing is decided by it.
       counter: grows with every release of the same lineage; against rollback.
     """
-    resources = _resources(members)
+    resources = dict(sorted(digests.items()))
     listed: list[Json] = [
         {"algorithm": "sha256", "digest": digest, "name": name} for name, digest in resources.items()
     ]
@@ -50,8 +51,8 @@ def statement(members: Mapping[str, bytes], *, subject: str, counter: int) -> by
     return canonical_json(document)
 
 
-def check(payload: bytes, members: Mapping[str, bytes], source: str) -> int | None:
-    """Checks a statement whose signature holds against the members that are there.
+def check(payload: bytes, digests: Mapping[str, str], source: str) -> int | None:
+    """Checks a statement whose signature holds against the digests of the members that are there.
 
     Returns:
       The counter, or None where another tool signed, which has none.
@@ -80,7 +81,7 @@ def check(payload: bytes, members: Mapping[str, bytes], source: str) -> int | No
         raise errors.TrustError(
             f"{source}: the signed statement lacks something or has it twice: {type(error).__name__} {error}"
         ) from None
-    _compare(signed, _resources(members), source)
+    _compare(signed, dict(sorted(digests.items())), source)
     return counter
 
 
@@ -119,10 +120,6 @@ def require_counter(counter: int) -> int:
 def root_digest(resources: Mapping[str, str]) -> str:
     """SHA-256 over the digests one after the other, in the order of the names."""
     return hashlib.sha256(b"".join(bytes.fromhex(digest) for digest in resources.values())).hexdigest()
-
-
-def _resources(members: Mapping[str, bytes]) -> dict[str, str]:
-    return {name: hashlib.sha256(members[name]).hexdigest() for name in sorted(members)}
 
 
 def _signed(resources: Any) -> dict[str, str]:

@@ -76,7 +76,7 @@ def verify(
         raise errors.TrustError(
             f"{sidecar}: the signature is not one by the key {key.name!r}: it was changed"
         )
-    counter = statement.check(found.payload, contents.members, str(sidecar))
+    counter = statement.check(found.payload, contents.digests, str(sidecar))
     trust.permit(contents, key, counter)
     if trust.state is not None and rollback_protection:
         rollback.check(trust.state, contents, counter)
