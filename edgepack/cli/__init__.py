@@ -28,6 +28,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "keygen": ("edgepack.cli.keygen", "Make a key pair to sign packages with."),
     "sign": ("edgepack.cli.sign", "Sign a package."),
     "verify": ("edgepack.cli.verify", "Verify a package's signature and every byte of it."),
+    "delta": ("edgepack.cli.delta", "Write the difference between two releases, for an update."),
+    "patch": ("edgepack.cli.patch", "Apply a delta."),
     "devices": ("edgepack.cli.devices", "List device profiles, or show one."),
     "doctor": ("edgepack.cli.doctor", "Say what is installed and what is missing."),
     "store": ("edgepack.cli.store", "Keep the cache of stage results in order."),
