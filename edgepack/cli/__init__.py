@@ -28,6 +28,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "keygen": ("edgepack.cli.keygen", "Make a key pair to sign packages with."),
     "sign": ("edgepack.cli.sign", "Sign a package."),
     "verify": ("edgepack.cli.verify", "Verify a package's signature and every byte of it."),
+    "deliver": ("edgepack.cli.deliver", "Write a package as its receiver expects it: app, board, system, release."),
     "delta": ("edgepack.cli.delta", "Write the difference between two releases, for an update."),
     "patch": ("edgepack.cli.patch", "Apply a delta."),
     "devices": ("edgepack.cli.devices", "List device profiles, or show one."),
