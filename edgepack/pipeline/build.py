@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,11 +18,12 @@ from edgepack.pipeline.reporter import Reporter
 from edgepack.pipeline.result import BuildResult, MetricResult, PackageResult, Weighed
 from edgepack.pipeline.sources import Datasets, Source, import_candidate, open_data, open_source, warm_up
 from edgepack.pipeline.steps import Worked, run_steps
-from edgepack.pipeline.verdict import reasons_against
+from edgepack.pipeline.verdict import judgement, reasons_against
 from edgepack.pipeline.weighing import latencies, weigh_ahead, weighed
 from edgepack.pipeline.workspace import Workspace
 from edgepack.recipe import Recipe, limits
 from edgepack.records import Artifact, Candidate, LedgerEntry
+from edgepack.stages.quantize import Judgement
 from edgepack.store import Store
 
 
@@ -141,14 +143,13 @@ def _quantized(run: _Run, target: Device | None) -> Quantized:
     recipe = run.recipe
     budget = limits(recipe, target)
 
-    def judge(artifact: Artifact) -> str | None:
+    def judge(artifact: Artifact) -> Judgement:
         try:
             found = _metric(run, artifact)
         except (errors.GateError, errors.ModelError, errors.ChildCrashError) as error:
-            return str(error)  # it cannot be run, or answers nonsense: the next remedy may do better
-        if found.drop <= budget.max_drop:
-            return None
-        return f"{found.name} fell from {found.float_value:.4f} to {found.tflite_value:.4f}, more than {budget.max_drop:g}"
+            # It cannot be run, or answers nonsense: the next remedy may do better.
+            return Judgement(complaint=str(error), drop=math.inf, strained=True)
+        return judgement(found, budget.max_drop, int8_drop=lambda: found.drop - _compression_drop(run))
 
     accept = Accept(
         judge=judge,
@@ -168,7 +169,18 @@ def _quantized(run: _Run, target: Device | None) -> Quantized:
         seed=recipe.seed,
         float_permitted=target is None or target.float_allowed,
         accept=accept,
+        promised={claim.layer for claim in run.worked.claims},
     )
+
+
+def _compression_drop(run: _Run) -> float:
+    """What the compressed Keras model loses before it is quantized."""
+    if run.worked.candidate.sha256 == run.original.sha256:
+        return 0.0
+    data = run.datasets.evaluation
+    original = evaluate.float_answers(run.original, data, run.workspace)
+    compressed = evaluate.float_answers(run.worked.candidate, data, run.workspace)
+    return evaluate.compared(run.recipe, run.metric, data, original, compressed, run.workspace).drop
 
 
 def _metric(run: _Run, artifact: Artifact) -> MetricResult:
@@ -196,6 +208,8 @@ def _judged(run: _Run, target: Device | None, made: Quantized, metric: MetricRes
         invariants=invariants,
         latency_is_of_device=target is None or target.transport == "local",
     )
+    if reasons and made.worst:
+        reasons.append(f"accuracy: int8 loses most in {'; '.join(made.worst)}")
     result = PackageResult(
         device=target.name if target else None,
         reasons=reasons,

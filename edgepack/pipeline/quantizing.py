@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from edgepack import tflite
 from edgepack.data import Dataset
 from edgepack.pipeline.workspace import Workspace
 from edgepack.records import Artifact, Candidate, Json, LedgerEntry
-from edgepack.stages.quantize import Quantize, QuantizeResult
+from edgepack.stages.quantize import Judgement, Quantize, QuantizeResult
 
 MODEL = "model.tflite"
 
@@ -24,6 +24,7 @@ class Quantized:
       ids: inputs that are int32 because they hold ids.
       stateful: variables must be reset between samples.
       remedy: the rung of the ladder that worked.
+      worst: the layers that lose most, in words, where the budget was missed.
     """
 
     artifact: Artifact
@@ -31,6 +32,7 @@ class Quantized:
     ids: tuple[str, ...]
     stateful: bool
     remedy: str
+    worst: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +40,11 @@ class Accept:
     """How a converted model is judged before the ladder is left.
 
     Attributes:
-      judge: returns the reason to try the next remedy, None when the artifact is good.
+      judge: what was found about an artifact.
       key: what the judgement depends on, for the store.
     """
 
-    judge: Callable[[Artifact], str | None]
+    judge: Callable[[Artifact], Judgement]
     key: Json
 
 
@@ -67,6 +69,7 @@ def quantized(
     seed: int = 0,
     float_permitted: bool = True,
     accept: Accept | None = None,
+    promised: Collection[str] = (),
 ) -> Quantized:
     """Converts a candidate, remedies included.
 
@@ -74,6 +77,7 @@ def quantized(
       name: the step as the user sees it.
       float_permitted: False where the device cannot run float ops.
       accept: judges an artifact; its `key` says what the judgement depends on.
+      promised: layers whose kernels are searched for in the file.
     """
 
     def make(directory: Path) -> Json:
@@ -85,6 +89,7 @@ def quantized(
             seed=seed,
             allow_float=None if float_permitted else False,
             accept=accept.judge if accept else None,
+            promised=promised,
         )
         return _stored(result)
 
@@ -95,6 +100,7 @@ def quantized(
         "seed": seed,
         "float_permitted": float_permitted,
         "accept": accept.key if accept else None,
+        "promised": [*sorted(promised)],
     }
     entry = workspace.produce(name, parts, make, tensorflow=True)
     record: dict[str, Any] = entry.record
@@ -104,6 +110,7 @@ def quantized(
         ids=tuple(record["ids"]),
         stateful=record["stateful"],
         remedy=record["remedy"],
+        worst=tuple(record["worst"]),
     )
 
 
@@ -113,4 +120,5 @@ def _stored(result: QuantizeResult) -> Json:
         "ids": list(result.ids),
         "stateful": result.stateful,
         "remedy": result.details.get("remedy", "plain"),
+        "worst": list(result.worst),
     }

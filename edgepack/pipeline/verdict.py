@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
 from edgepack.pipeline.result import MetricResult, Weighed
 from edgepack.recipe import Budget
 from edgepack.records import Invariant
+from edgepack.stages.quantize import Judgement
+
+STRAIN: Final = 0.25
+"""Share of the accuracy budget from which int8 is refined although it keeps the budget."""
+
+
+def judgement(found: MetricResult, max_drop: float, *, int8_drop: Callable[[], float]) -> Judgement:
+    """What the quantizer is told about an artifact.
+
+    Args:
+      found: its metric against the original model's.
+      max_drop: budget.
+      int8_drop: asked only where there is a loss: the part of the drop that is not the compressed model's own.
+    """
+    complaint = None
+    if found.drop > max_drop:
+        complaint = f"{found.name} fell from {found.float_value:.4f} to {found.tflite_value:.4f}, more than {max_drop:g}"
+    worth = complaint is not None or (found.drop > STRAIN * max_drop and found.interval[0] > 0.0)
+    return Judgement(complaint=complaint, drop=found.drop, strained=worth and int8_drop() > STRAIN * max_drop)
 
 
 def reasons_against(

@@ -30,6 +30,7 @@ class Remedy:
       keeps_integers: whether every computing op is still integer afterwards.
       repairs_accuracy: whether it is worth trying when a conversion worked but the model became useless.
       calibrates: whether it runs the model on calibration data, which crashed where a rung below crashed.
+      refinable: whether the int8 form that it gives can be refined (`edgepack.stages.refinement`).
       helps: what it does, in words.
     """
 
@@ -39,6 +40,7 @@ class Remedy:
     repairs_accuracy: bool
     calibrates: bool
     helps: str
+    refinable: bool = False
 
 
 def ladder(scheme: Scheme, *, free_batch: bool) -> tuple[Remedy, ...]:
@@ -62,6 +64,7 @@ def ladder(scheme: Scheme, *, free_batch: bool) -> tuple[Remedy, ...]:
         integers: bool,
         accuracy: bool,
         calibrates: bool,
+        refinable: bool = False,
     ) -> Remedy:
         return Remedy(
             name=name,
@@ -70,6 +73,7 @@ def ladder(scheme: Scheme, *, free_batch: bool) -> tuple[Remedy, ...]:
             repairs_accuracy=accuracy,
             calibrates=calibrates,
             helps=helps,
+            refinable=refinable,
         )
 
     plain = Remedy(
@@ -79,15 +83,34 @@ def ladder(scheme: Scheme, *, free_batch: bool) -> tuple[Remedy, ...]:
         repairs_accuracy=False,
         calibrates=integer,
         helps="nothing special was needed",
+        refinable=scheme == "int8",
     )
     rungs = [plain]
     if free_batch:
         helps = "the free batch dimension became 1"
-        rungs.append(rung("fixed batch", helps, {}, integers=True, accuracy=False, calibrates=False))
+        rungs.append(
+            rung(
+                "fixed batch",
+                helps,
+                {},
+                integers=True,
+                accuracy=False,
+                calibrates=False,
+                refinable=scheme == "int8",
+            )
+        )
     if integer:
         helps = "every recurrent layer was unrolled over its timesteps"
         rungs.append(
-            rung("unrolled", helps, {"unroll_all": True}, integers=True, accuracy=True, calibrates=True)
+            rung(
+                "unrolled",
+                helps,
+                {"unroll_all": True},
+                integers=True,
+                accuracy=True,
+                calibrates=True,
+                refinable=scheme == "int8",
+            )
         )
         helps = "the converter's former quantizer was used"
         rungs.append(

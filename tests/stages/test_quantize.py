@@ -12,13 +12,14 @@ import pytest
 from pydantic import ValidationError
 
 from edgepack import errors
-from edgepack.stages.quantize import Quantize
+from edgepack.stages.quantize import Judgement, Quantize
 from tests.tflite.handmade_tflite import dense
 
 SOUND = dense(np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32))
 CRASH = errors.ChildCrashError(
     "the TensorFlow process was ended by SIGSEGV during 'convert'; its last words …"
 )
+FELL = Judgement(complaint="top1 fell", drop=0.5)
 REFUSAL = errors.ConversionError("the op GELU has no int8 kernel")
 
 
@@ -116,9 +117,9 @@ def test_a_free_batch_gives_way(tmp_path: Path) -> None:
 def test_a_useless_model_climbs_to_the_accuracy_remedies(tmp_path: Path) -> None:
     seen: list[str] = []
 
-    def accept(artifact: Any) -> str | None:
+    def accept(artifact: Any) -> Judgement:
         seen.append(artifact.path.name)
-        return "top1 fell" if len(seen) < 3 else None
+        return FELL if len(seen) < 3 else Judgement()
 
     backend = ScriptedBackend()
     result = _apply(Quantize(allow_float=True, slim=False), backend, tmp_path, accept=accept)
@@ -134,7 +135,7 @@ def test_without_permission_no_float_remedy_repairs_accuracy(tmp_path: Path, all
         allow_float=allow is False, slim=False
     )  # allowed by the recipe, forbidden by the device
     backend = ScriptedBackend()
-    result = _apply(settings, backend, tmp_path, allow_float=allow, accept=lambda artifact: "top1 fell")
+    result = _apply(settings, backend, tmp_path, allow_float=allow, accept=lambda artifact: FELL)
     assert [attempt.remedy for attempt in result.attempts] == ["plain", "unrolled"]
     assert not result.accepted
     assert result.details["remedy"] == "plain"
