@@ -119,7 +119,7 @@ class Claim:
     Attributes:
       layer: Keras name in the final candidate; a claim about a factor names the factor.
       kind: "sparsity" (at least `wanted` of the weights are zero), "clusters" (at most `wanted` distinct values per
-        `per`), "rank" (the kernel has at most `wanted` output channels).
+        `per`), "rank" and "channels" (the kernel has at most `wanted` output channels).
       wanted: None where only the stage's own result can tell; `plan.settle` fills it in.
       per: "channel" or "layer" for clusters, else "".
       role: of the kernel, as `gate.facts.Kernel.role` has it.
@@ -127,7 +127,7 @@ class Claim:
     """
 
     layer: str
-    kind: Literal["sparsity", "clusters", "rank"]
+    kind: Literal["sparsity", "clusters", "rank", "channels"]
     wanted: float | None
     per: Literal["", "channel", "layer"] = ""
     role: str = "kernel"

@@ -19,6 +19,8 @@ OPERATIONS: Final[dict[str, str]] = {
     "finetune": "edgepack.backend.finetune:finetune",
     "fold": "edgepack.backend.fold_operation:fold",
     "statistics": "edgepack.backend.statistics:statistics",
+    "shrink": "edgepack.backend.shrink:shrink",
+    "joint": "edgepack.backend.joint:joint",
     "convert": "edgepack.backend.convert:convert",
     "requantize": "edgepack.backend.requantize:requantize",
 }

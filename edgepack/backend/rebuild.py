@@ -72,16 +72,17 @@ def build(graph: Graph, custom: Mapping[str, Any] | None = None) -> Any:
     return builder.model()
 
 
-def shapes(graph: Graph) -> list[list[tuple[int | None, ...]]]:
-    """For each call the shapes of its outputs, batch first; None where a dimension is free.
-
-    Raises:
-      ModelError: as `build`.
-    """
+def build_with_tensors(graph: Graph) -> tuple[Any, list[list[Any]]]:
+    """`build`, and for each call of the graph its symbolic output tensors."""
     builder = _Builder(graph, session.custom_layers())
     for number, call in enumerate(graph.calls):
         builder.apply(number, call)
-    return builder.shapes()
+    return builder.model(), builder.outputs
+
+
+def shapes(graph: Graph) -> list[list[tuple[int | None, ...]]]:
+    """For each call the shapes of its outputs, batch first; None where a dimension is free."""
+    return [[tuple(tensor.shape) for tensor in outputs] for outputs in build_with_tensors(graph)[1]]
 
 
 class _Builder:
@@ -90,7 +91,7 @@ class _Builder:
         self._custom = custom
         self._names = Names([*graph.layers, *(name for name, _ in graph.outputs)])
         self._live: dict[str, tuple[Any, Any]] = {}
-        self._outputs: list[list[Any]] = []
+        self.outputs: list[list[Any]] = []
         self._input_names = {ref.call: name for name, ref in graph.inputs}
 
     def apply(self, number: int, call: Call) -> None:
@@ -105,7 +106,7 @@ class _Builder:
             result = self._special(layer, args[0])
         else:
             result = self._layer(layer, args, kwargs)
-        self._outputs.append(list(tf.nest.flatten(result)))
+        self.outputs.append(list(tf.nest.flatten(result)))
 
     def model(self) -> Any:
         inputs = [self._tensor(ref) for _, ref in self._graph.inputs]
@@ -115,11 +116,8 @@ class _Builder:
         object.__setattr__(model, "output_names", [name for name, _ in self._graph.outputs])
         return model
 
-    def shapes(self) -> list[list[tuple[int | None, ...]]]:
-        return [[tuple(tensor.shape) for tensor in tensors] for tensors in self._outputs]
-
     def _tensor(self, ref: Ref) -> Any:
-        return self._outputs[ref.call][ref.output]
+        return self.outputs[ref.call][ref.output]
 
     def _named(self, name: str, tensor: Any) -> Any:
         """The output under its Keras name: Keras names outputs after layers.

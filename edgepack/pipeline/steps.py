@@ -62,7 +62,7 @@ def run_steps(
             )
             worked.ledger += [*_ledger(step, result), _totals_entry(step.title, record["totals"])]
         worked.ledger += current.notes
-        claims += current.claims
+        claims = list(current.claims)
         current = _for_student(current, worked.candidate, recipe)
     worked.claims = plan.settle(claims, found)
     return worked

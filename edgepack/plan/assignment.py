@@ -76,7 +76,7 @@ class Assignment:
         self.work: list[Work] = []
         self.live = self._replace(facts)
         for index, (_, stage) in enumerate(stages):
-            if stage.use in ("prune", "cluster"):
+            if stage.use in ("prune", "cluster", "shrink"):
                 self._assign(index, stage)
         if order == "pipeline":
             self._cluster_after_prune()

@@ -112,6 +112,8 @@ class Books:
         self.claims.clear()
 
     def _lose_all(self, layer: str, reason: str) -> None:
+        # The factors that replace a layer have channels of their own: that promise ends without a loss.
+        self.claims = [claim for claim in self.claims if (claim.layer, claim.kind) != (layer, "channels")]
         for kind in ("sparsity", "clusters"):
             self._lose(layer, kind, reason)
         self.promises.pop(layer, None)

@@ -10,7 +10,7 @@ from edgepack.plan import demands
 from edgepack.plan.assignment import Assignment, Live, Numbered, Work
 from edgepack.plan.promises import Books
 from edgepack.plan.steps import Cell, Order, Plan, Row, Step
-from edgepack.records import LedgerEntry
+from edgepack.records import Claim, LedgerEntry
 from edgepack.stages import StageSettings
 
 
@@ -48,10 +48,17 @@ def resume(plan: Plan, facts: Sequence[LayerFacts], *, exact: bool = True) -> Pl
     """Plans what a plan left for later, now that the student is there.
 
     Args:
-      plan: with `later` stages.
+      plan: with `later` stages; its claims stand until a later stage ends them.
       facts: of the student's candidate.
     """
-    return _resolve(plan.later, facts, order=plan.order, has_training=plan.has_training, exact=exact)
+    return _resolve(
+        plan.later,
+        facts,
+        order=plan.order,
+        has_training=plan.has_training,
+        exact=exact,
+        claims=plan.claims,
+    )
 
 
 def _resolve(
@@ -61,13 +68,14 @@ def _resolve(
     order: Order,
     has_training: bool,
     exact: bool,
+    claims: Sequence[Claim] = (),
 ) -> Plan:
     demands.check_training(numbered, has_training)
     now, later = _until_student(numbered, order)
     demands.check_selectors(
         [*now, *later] if not any(stage.makes_new_architecture for _, stage in now) else now, facts
     )
-    plan = _plan(Assignment(now, facts, order=order, exact=exact), has_training)
+    plan = _plan(Assignment(now, facts, order=order, exact=exact), has_training, claims)
     rows = tuple(
         replace(
             row,
@@ -99,9 +107,9 @@ def _until_student(
     return tuple(numbered), ()
 
 
-def _plan(work: Assignment, has_training: bool) -> Plan:
+def _plan(work: Assignment, has_training: bool, claims: Sequence[Claim]) -> Plan:
     """Keeps the books over the work in running order and makes the steps."""
-    books = Books(order=work.order)
+    books = Books(order=work.order, claims=list(claims))
     steps = _steps(work, books, has_training)
     for (number, layer), reason in books.lost.items():
         if layer in work.cells:
@@ -122,7 +130,7 @@ def _steps(work: Assignment, books: Books, has_training: bool) -> list[Step]:
         groups.setdefault(each.key(work.stages), []).append(each)
     for index, (_, stage) in enumerate(work.stages):
         if stage.use not in ("prune", "cluster", "factorize"):
-            groups[(index, 0, 0, index)] = []
+            groups.setdefault((index, 0, 0, index), [])
     made = (_step(key, groups[key], work, books, has_training) for key in sorted(groups))
     return [step for step in made if step is not None]
 
@@ -145,11 +153,11 @@ def _step(
         return None
     layers = {each.layer: dict(each.decision.parameters or {}) for each in wanted}
     keep = books.keep(stage, layers)
-    for each in wanted:
-        books.enter(number, stage, each.layer, each.decision)
     if stage.makes_new_architecture:
         keep = {}
         books.forget_all(f"[[stage]] {number} {stage.use} puts another model in place")
+    for each in wanted:
+        books.enter(number, stage, each.layer, each.decision)
     own_data = getattr(stage, "data", None) is not None
     return Step(
         number=number,

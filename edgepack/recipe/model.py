@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator,
 
 from edgepack.data import DataSource, Preprocess
 from edgepack.records import Json, canonical_json
-from edgepack.stages import Cluster, Distill, Factorize, Finetune, Prune, StageSettings
+from edgepack.stages import Cluster, Distill, Factorize, Finetune, Prune, Shrink, StageSettings
 from edgepack.stages.quantize import Quantize
 from edgepack.tables import nearest
 
@@ -28,7 +28,7 @@ _TOP = re.compile(r"top([1-9]|10)")
 _FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 Bytes = Annotated[int, Field(gt=0)]
-Stage = Annotated[Prune | Cluster | Factorize | Distill | Finetune, Field(discriminator="use")]
+Stage = Annotated[Prune | Cluster | Factorize | Distill | Finetune | Shrink, Field(discriminator="use")]
 """One `[[stage]]`; a test keeps it equal to `stages.STAGES`."""
 
 

@@ -15,6 +15,7 @@ from edgepack.stages.factorize import Factorize
 from edgepack.stages.finetune import Finetune
 from edgepack.stages.prune import Prune
 from edgepack.stages.settings import Decision, StageResult, StageSettings, Target
+from edgepack.stages.shrink import Shrink
 
 STAGES: Final[dict[str, type[StageSettings]]] = {
     "prune": Prune,
@@ -22,6 +23,7 @@ STAGES: Final[dict[str, type[StageSettings]]] = {
     "factorize": Factorize,
     "distill": Distill,
     "finetune": Finetune,
+    "shrink": Shrink,
 }
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "Factorize",
     "Finetune",
     "Prune",
+    "Shrink",
     "StageResult",
     "StageSettings",
     "Target",
