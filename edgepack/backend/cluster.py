@@ -9,7 +9,7 @@ centroids start from the same four rules that `numerics.clustering` has by the s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,9 @@ from edgepack.backend.epochs import Report
 from edgepack.backend.fold import fold_batch_normalization
 from edgepack.backend.fold_scale import fold_scales
 from edgepack.backend.found import answer
-from edgepack.backend.kernels import kernel_variables, named_layer
+from edgepack.backend.kernels import KernelVariable, kernel_variables, named_layer
+from edgepack.backend.obs_cluster import share_observed
+from edgepack.backend.obs_kernels import Statistics, measured_again, read_statistics
 from edgepack.backend.training import fit
 from edgepack.numerics import clustering
 from edgepack.records import Json
@@ -36,8 +38,14 @@ def cluster(
     training: Mapping[str, Any] | None,
     seed: int,
     report: Report,
+    method: str = "kmeans",
+    statistics: str | None = None,
+    calibration: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Writes `target`: `source` with at most `clusters` distinct values per channel or layer, zero included.
+
+    With method "obs" the values, and who takes which, are chosen for what the loss depends on (`obs_cluster`); kernels
+    without statistics get them by k-means.
 
     Where a layer shares its values as a whole, a BatchNormalization behind it is folded into it first; so is the
     scale of a normalisation before it, which the converter would multiply into the shared values.
@@ -49,6 +57,9 @@ def cluster(
       training: see `training.fit`; None leaves the values where k-means put them.
       seed: of the centroids and of the training.
       report: progress.
+      method: "kmeans" or "obs".
+      statistics: file of `numerics.layer_statistics` of `source`, for "obs".
+      calibration: what it was measured on, for what a folded scale changes of it.
 
     Returns:
       See `found.answer`.
@@ -66,11 +77,18 @@ def cluster(
     notes.extend(_folding(layer.name) for layer in model.layers if layer.name in gone)
     model, scales = fold_scales(folded, layers, keep)
     notes.extend(scales)
+    known: Statistics = {}
+    if method == "obs":
+        known = measured_again(model, calibration, seed, report) if scales else read_statistics(statistics)
     held = {name: dict(promise) for name, promise in keep.items()}
     for number, (name, parameters) in enumerate(layers.items()):
         report(f"{TITLE}: {name}", number / len(layers))
         zeros = bool(held.get(name, {}).get("zeros", parameters.get("preserve_sparsity", True)))
-        _share(model, name, parameters, zeros, seed)
+        rest = None
+        if method == "obs":
+            rest, remarks = share_observed(model, name, parameters, zeros, known)
+            notes.extend(remarks)
+        _share(model, name, parameters, zeros, seed, rest)
         held[name] = {"zeros": zeros, "clusters": parameters["per"]}
     if training is not None:
         history = fit(model, training, held, seed, report, notes=notes, title=TITLE)
@@ -83,9 +101,17 @@ def _folding(name: str) -> dict[str, Json]:
     return {"layer": name, "action": "note", "reason": reason}
 
 
-def _share(model: Any, name: str, parameters: Mapping[str, Any], zeros: bool, seed: int) -> None:
+def _share(
+    model: Any,
+    name: str,
+    parameters: Mapping[str, Any],
+    zeros: bool,
+    seed: int,
+    kernels: Sequence[KernelVariable] | None = None,
+) -> None:
+    """k-means on the kernels given, by default those of the parameters' roles."""
     roles = parameters.get("kernels")
-    for kernel in kernel_variables(named_layer(model, name)):
+    for kernel in kernel_variables(named_layer(model, name)) if kernels is None else kernels:
         if roles is None or kernel.role in roles:
             shared = clustering.cluster(
                 kernel.value(),

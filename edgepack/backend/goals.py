@@ -88,15 +88,20 @@ def goals(model: Any, layers: Mapping[str, Mapping[str, Any]]) -> list[Goal]:
     return found
 
 
-def masks(goals: Sequence[Goal], scope: str) -> list[np.ndarray]:
-    """The mask of each goal for the weights as they are now, True where a weight stays."""
+def masks(goals: Sequence[Goal], scope: str, scores: Sequence[np.ndarray] | None = None) -> list[np.ndarray]:
+    """The mask of each goal, True where a weight stays.
+
+    Args:
+      scope: "layer", or "global" for one ranking of all weights.
+      scores: arrays of the kernels' shapes whose smallest magnitudes are cut; the weights as they are now when absent.
+    """
+    values = [goal.kernel.value() for goal in goals] if scores is None else scores
     if scope == "global" and goals:
-        return numerics.global_masks([goal.kernel.value() for goal in goals], goals[0].sparsity)
-    return [_mask(goal) for goal in goals]
+        return numerics.global_masks(values, goals[0].sparsity)
+    return [_mask(goal, value) for goal, value in zip(goals, values, strict=True)]
 
 
-def _mask(goal: Goal) -> np.ndarray:
-    value = goal.kernel.value()
+def _mask(goal: Goal, value: np.ndarray) -> np.ndarray:
     if goal.threshold is not None:
         return numerics.threshold_mask(value, goal.threshold)
     if goal.pattern == "block":

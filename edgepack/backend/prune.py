@@ -11,6 +11,8 @@ from edgepack.backend import rebuild, session
 from edgepack.backend.epochs import Report
 from edgepack.backend.found import answer
 from edgepack.backend.goals import Goal, goals, masks
+from edgepack.backend.obs_kernels import read_statistics
+from edgepack.backend.obs_prune import prune_observed
 from edgepack.backend.pruning_schedule import ScheduledPruning
 from edgepack.backend.training import fit
 from edgepack.records import Json
@@ -29,11 +31,15 @@ def prune(
     training: Mapping[str, Any] | None,
     seed: int,
     report: Report,
+    method: str = "magnitude",
+    statistics: str | None = None,
+    calibration: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Writes `target`: `source` with the asked zeros, at least ⌈sparsity · weights⌉ of them in each kernel.
 
     With training data the zeros grow along TF-MOT's schedule while the rest learns to do without them
-    (`pruning_schedule`); without, the smallest weights are cut at once.
+    (`pruning_schedule`); without, the smallest weights are cut at once. With method "obs" those are cut at once whose
+    absence costs the loss least, the others make up for them (`obs_prune`), and training keeps the zeros.
 
     Args:
       source, target: candidates.
@@ -45,6 +51,9 @@ def prune(
       training: see `training.fit`; None for one shot.
       seed: of the training.
       report: progress.
+      method: "magnitude" or "obs".
+      statistics: file of `numerics.layer_statistics` of `source`, for "obs".
+      calibration: what it was measured on; not needed again.
 
     Returns:
       See `found.answer`.
@@ -57,7 +66,12 @@ def prune(
     if any(parameters.get("policy") == "xnnpack_latency" for parameters in layers.values()):
         _check_xnnpack(model)
     wanted, notes, history = goals(model, layers), list[dict[str, Json]](), list[dict[str, Json]]()
-    if training is None:
+    if method == "obs":
+        notes += prune_observed(model, wanted, scope, read_statistics(statistics), report)
+        held = {**keep, **{name: {**keep.get(name, {}), "zeros": True} for name in layers}}
+        if training is not None:
+            history = fit(model, training, held, seed, report, notes=notes, title=TITLE)
+    elif training is None:
         _cut(wanted, scope)
     elif wanted:
         history = _train(model, wanted, scope, keep, training, seed, report, notes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from edgepack.records import Claim, Json
 from edgepack.stages.selectors import Selector
@@ -38,16 +38,40 @@ class Cluster(StageSettings):
     """Weight clustering. Zero counts as one of the clusters where sparsity is preserved."""
 
     use: Literal["cluster"] = "cluster"
+    method: Literal["auto", "kmeans", "obs"] = "auto"
+    """"kmeans": each weight moves to the nearest value; "obs": so that the loss changes least, by statistics of the
+    calibration data, on values that int8 keeps; "auto": "obs" where the stage does not train."""
     clusters: Clusters = 16
     """Distinct values at most, zero included."""
     per: Literal["channel", "layer"] = "channel"
     """"channel": survives int8, which scales every output channel on its own grid."""
     initialization: Literal["exact", "linear", "density", "kmeans++", "random"] = "exact"
-    """"exact": the best clusters, by dynamic programming; the others are TF-MOT's starts for k-means."""
+    """"exact": the best clusters, by dynamic programming; the others are TF-MOT's starts for k-means.
+    Of method "kmeans"; "obs" starts from the exact ones."""
     preserve_sparsity: bool = True
     """Weights that are zero stay zero, in the clustering and in the training after it."""
     target: Annotated[tuple[ClusterTarget, ...], Field(strict=False)] = ()
     """Other numbers for some of the layers."""
+
+    @model_validator(mode="after")
+    def _start_of_its_method(self) -> Cluster:
+        if self.method == "obs" and self.initialization != "exact":
+            raise ValueError(
+                f'initialization = "{self.initialization}" is of method = "kmeans"; remove it, or change the method'
+            )
+        return self
+
+    @property
+    def uses_statistics(self) -> bool:
+        """See `StageSettings.uses_statistics`."""
+        return self.method == "obs"
+
+    def informed(self, *, trains: bool, calibrated: bool) -> Cluster:
+        """See `StageSettings.informed`."""
+        if self.method != "auto":
+            return self
+        fits = calibrated and not trains and self.initialization == "exact"
+        return self.model_copy(update={"method": "obs" if fits else "kmeans"})
 
     def selectors(self) -> tuple[Selector, ...]:
         return (self.layers, *(target.layers for target in self.target))
@@ -108,4 +132,4 @@ class Cluster(StageSettings):
 
     def request(self, step: Step) -> dict[str, Json]:
         """See `StageSettings.request`."""
-        return {"layers": as_json(step.layers)}
+        return {"layers": as_json(step.layers), "method": "obs" if self.method == "obs" else "kmeans"}

@@ -1,4 +1,5 @@
-"""`use = "prune"`: small weights become zero (Zhu and Gupta, "To prune, or not to prune", 2017)."""
+"""`use = "prune"`: weights become zero: the smallest (Zhu and Gupta, "To prune, or not to prune", 2017), or those that the
+loss depends on least (`numerics.obs_prune`)."""
 
 from __future__ import annotations
 
@@ -45,13 +46,16 @@ class PruneTarget(BaseModel):
 
 
 class Prune(StageSettings):
-    """Magnitude pruning.
+    """Pruning.
 
     Exactly one goal: `sparsity` (a fraction of the weights), `threshold` (every |w| below it), or a m:n
     `structure` that is its own goal.
     """
 
     use: Literal["prune"] = "prune"
+    method: Literal["auto", "magnitude", "obs"] = "auto"
+    """"magnitude": the smallest weights go; "obs": those whose absence costs the loss least, by statistics of the
+    calibration data, and the others make up for them; "auto": "obs" where the stage does not train."""
     sparsity: Sparsity | None = None
     """Fraction of zeros, per layer, or over all selected layers together with scope = "global"."""
     threshold: Positive | None = None
@@ -114,6 +118,17 @@ class Prune(StageSettings):
                 f'structure = "{self.structure}": expected "unstructured", "block" or "m:n" such as "2:4"'
             )
         return int(match[1]), int(match[2])
+
+    @property
+    def uses_statistics(self) -> bool:
+        """See `StageSettings.uses_statistics`."""
+        return self.method == "obs"
+
+    def informed(self, *, trains: bool, calibrated: bool) -> Prune:
+        """See `StageSettings.informed`."""
+        if self.method != "auto":
+            return self
+        return self.model_copy(update={"method": "obs" if calibrated and not trains else "magnitude"})
 
     def selectors(self) -> tuple[Selector, ...]:
         return (self.layers, *(target.layers for target in self.target))
@@ -205,4 +220,5 @@ class Prune(StageSettings):
 
     def request(self, step: Step) -> dict[str, Json]:
         """See `StageSettings.request`."""
-        return {"layers": as_json(step.layers), "scope": self.scope}
+        method = "obs" if self.method == "obs" else "magnitude"
+        return {"layers": as_json(step.layers), "scope": self.scope, "method": method}

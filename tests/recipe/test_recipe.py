@@ -38,7 +38,8 @@ def test_paths_are_relative_to_the_recipe(write, monkeypatch, tmp_path) -> None:
     assert read.model_path == tmp_path.resolve() / "model.keras"
     assert read.stages[3].student == "small.keras"
     assert read.resolved_stage(read.stages[3]).student == str(tmp_path.resolve() / "small.keras")
-    assert read.resolved_stage(read.stages[0]) is read.stages[0]
+    stage = read.stages[0]
+    assert read.resolved_stage(stage) is stage
 
 
 def test_writing_it_again_changes_nothing(write, tmp_path) -> None:
