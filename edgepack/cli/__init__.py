@@ -31,6 +31,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "deliver": ("edgepack.cli.deliver", "Write a package as its receiver expects it: app, board, system, release."),
     "delta": ("edgepack.cli.delta", "Write the difference between two releases, for an update."),
     "patch": ("edgepack.cli.patch", "Apply a delta."),
+    "shrink": ("edgepack.cli.shrink", "Cut dead channels out of a .tflite, with the same answers."),
     "devices": ("edgepack.cli.devices", "List device profiles, or show one."),
     "doctor": ("edgepack.cli.doctor", "Say what is installed and what is missing."),
     "store": ("edgepack.cli.store", "Keep the cache of stage results in order."),

@@ -6,15 +6,19 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from rich.table import Table
 
 from edgepack import errors
 from edgepack.cli.screen import results
 from edgepack.cli.summary import kilobytes
-from edgepack.exact import Rewritten
+from edgepack.exact import Rewritten, Shrunk
+
+Found = TypeVar("Found", bound=Rewritten)
 
 
-def rewritten(file: Path, out: Path, rewrite: Callable[[bytes], Rewritten]) -> Rewritten:
+def rewritten(file: Path, out: Path, rewrite: Callable[[bytes], Found]) -> Found:
     """Writes what becomes of `file` to `out`: the original's bytes where it is kept.
 
     Raises:
@@ -71,3 +75,25 @@ def show(out: Path, found: Rewritten) -> None:
         console.print(f"  kept as it is: {found.reason}", markup=False)
     for note in found.notes:
         console.print(f"  {note}", markup=False)
+
+
+def show_layers(found: Shrunk) -> None:
+    """Prints the channels of each layer that has dead ones."""
+    console = results()
+    before, after = found.macs
+    if found.changed:
+        console.print(f"  multiply-adds    {before:>11,} → {after:>11,}", markup=False)
+    touched = [layer for layer in found.layers if layer.constant or layer.removed]
+    if not touched:
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in ("  layer", "op", "channels", "constant", "removed", "constant ones that stay"):
+        table.add_column(name, justify="right" if name in ("channels", "constant", "removed") else "left")
+    for layer in touched:
+        stay = "; ".join(f"{count}: {reason}" for reason, count in layer.kept.items())
+        counts = (
+            f"{number:,}"
+            for number in (layer.channels, layer.constant, layer.removed if found.changed else 0)
+        )
+        table.add_row(f"  {layer.layer}", layer.op, *counts, stay)
+    console.print(table)

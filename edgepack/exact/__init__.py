@@ -1,5 +1,5 @@
 """Rewriting a .tflite, whoever made it, so that its answers stay the same bits: proved on the interpreter each time."""
 
-from edgepack.exact.rewriting import Rewritten, slimmed
+from edgepack.exact.rewriting import Rewritten, Shrunk, shrunk, slimmed
 
-__all__ = ["Rewritten", "slimmed"]
+__all__ = ["Rewritten", "Shrunk", "shrunk", "slimmed"]

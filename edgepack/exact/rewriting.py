@@ -1,15 +1,17 @@
-"""Slimming with its proof: the new bytes, or the original's with the reason."""
+"""Slimming and shrinking with their proofs: the new bytes, or the original's with the reason."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edgepack import tflite
 from edgepack.exact.proof import complaint
 from edgepack.tflite import slimming
+from edgepack.tflite.dead_channels import LayerChannels
 from edgepack.tflite.precheck import parse
+from edgepack.tflite.removal import without_dead_channels
 
 if TYPE_CHECKING:
     from edgepack.data import Dataset
@@ -35,6 +37,65 @@ class Rewritten:
     @property
     def changed(self) -> bool:
         return not self.reason
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shrunk(Rewritten):
+    """A .tflite after dead channels were cut out of it.
+
+    Attributes:
+      layers: what became of the channels of each convolution and dense op.
+      macs: multiply-adds before and after.
+    """
+
+    layers: tuple[LayerChannels, ...] = ()
+    macs: tuple[int, int] = (0, 0)
+
+
+def shrunk(data: bytes, *, rows: Dataset | None = None) -> Shrunk:
+    """The same model without dead channels, shown to answer alike.
+
+    Args:
+      data: a .tflite, whoever made it.
+      rows: calibration data, which it is run on besides drawn inputs.
+
+    Raises:
+      DamagedError: not a sound .tflite.
+    """
+    model = parse(data)
+    before, macs = tflite.byte_ledger(model), tflite.macs(model)
+    reason = slimming.hindrance(data) or ""
+    smaller, layers = (data, ()) if reason else without_dead_channels(data)
+    notes: tuple[str, ...] = ()
+    if smaller == data:
+        reason = reason or _why_all_stay(layers)
+    else:
+        loadable = slimming.mended(data)
+        notes = (slimming.MENDED,) if loadable != data else ()
+        reason = complaint(loadable, smaller, data=rows)
+    if reason:
+        return Shrunk(data=data, reason=reason, before=before, after=before, layers=layers, macs=(macs, macs))
+    cut = parse(smaller)
+    return Shrunk(
+        data=smaller,
+        reason="",
+        notes=notes,
+        before=before,
+        after=tflite.byte_ledger(cut),
+        layers=layers,
+        macs=(macs, tflite.macs(cut)),
+    )
+
+
+def _why_all_stay(layers: Sequence[LayerChannels]) -> str:
+    constant = sum(layer.constant for layer in layers)
+    if not layers:
+        return "it has no convolution or dense op whose arithmetic is treated (int8 and float32 are)"
+    if not constant and not any(layer.removed for layer in layers):
+        return f"none of its {sum(layer.channels for layer in layers):,} channels is dead"
+    if any(layer.removed for layer in layers):
+        return "its metadata speak of tensors by their numbers, which would change"
+    return f"none of its {constant:,} dead channels can go exactly"
 
 
 def slimmed(data: bytes, *, rows: Dataset | None = None) -> Rewritten:

@@ -17,7 +17,7 @@ from edgepack.tflite.writing import written
 
 IDLE_METADATA: Final = frozenset({b"min_runtime_version", b"CONVERSION_METADATA", b"debug_metadata"})
 """What converters note about themselves; no runtime reads it."""
-MOVABLE_METADATA: Final = frozenset({b"TFLITE_METADATA", b"reduced_precision_support"})
+MOVABLE_METADATA: Final = IDLE_METADATA | {b"TFLITE_METADATA", b"reduced_precision_support"}
 """Metadata that number no tensors. Others may (TFLM's memory plan does), so tensors then keep their numbers."""
 MENDED: Final = (
     "an axis of quantization that lay out of range was put right; runtimes refuse the file as it was"
@@ -44,13 +44,19 @@ def slim(data: bytes) -> bytes:
         return data
     model = unpacked(data)
     _drop_idle(model)
-    _share_buffers(model)
-    if _may_renumber(model):
-        for number, graph in enumerate(model.subgraphs):
-            _renumber(model, number, graph)
-    _share_codes(model)
+    compact(model)
     slimmed = written(model, len(data))
     return slimmed if len(slimmed) < len(data) else data
+
+
+def compact(model: Any) -> None:
+    """Leaves one of each buffer, constant and operator code in a `ModelT`, and none that nothing reads."""
+    _share_buffers(model)
+    if may_renumber(model):
+        for number, graph in enumerate(model.subgraphs):
+            _renumber(model, number, graph)
+        _share_buffers(model)  # again: those of unread tensors go
+    _share_codes(model)
 
 
 def hindrance(data: bytes) -> str | None:
@@ -173,7 +179,8 @@ def _share_buffers(model: Any) -> None:
     model.buffers = kept
 
 
-def _may_renumber(model: Any) -> bool:
+def may_renumber(model: Any) -> bool:
+    """Whether nothing in the file but graphs and signatures speaks of tensors by their numbers."""
     return all(entry.name in MOVABLE_METADATA for entry in model.metadata or ())
 
 

@@ -20,7 +20,7 @@ from tests.cli.conftest import COMMAND, ROOT
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
-COMMANDS = ("build", "check", "inspect", "eval", "bench", "devices", "doctor", "store")
+COMMANDS = ("build", "check", "inspect", "eval", "bench", "slim", "shrink", "devices", "doctor", "store")
 ESCAPE = "\x1b["
 
 
