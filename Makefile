@@ -18,7 +18,7 @@ setup: $(INSTALLED)  ## make the virtual environment and install everything
 $(INSTALLED): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "edgepack needs Python 3.10, 3.11 or 3.12; none was found on PATH (set PYTHON=/path/to/python3.11)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[build,tflite-runtime,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[build,mcu,tflite-runtime,dev]"
 	$(BIN)/python -m compileall -q edgepack
 	@$(BIN)/python -c 'import sys; sys.version_info < (3, 12) or print("Python 3.12: tflite-runtime has no wheel for it and is absent; LiteRT is used")'
 	@touch $@
@@ -49,8 +49,13 @@ types: setup    ## strict types
 arch: setup     ## rooms import downwards only
 	$(BIN)/lint-imports
 
-bench: setup    ## the figures of the README
-	$(BIN)/python -m tests.benchmarks
+bench: $(VENV)/.bench  ## the figures of the README: the scoreboard (half an hour), what the commands cost
+	$(BIN)/python -m tests.benchmarks scoreboard --scaling
+	$(BIN)/python -m tests.benchmarks costs
+
+$(VENV)/.bench: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[bench]"
+	@touch $@
 
 clean:          ## remove what was made here
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,135 @@
+"""The scoreboard as a picture: delivered bytes against the metric, one line per method, one panel per model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from tests.benchmarks.scoreboard.row import Found
+
+Style = Mapping[str, Any]
+GREY: Final = "#8a8a8a"
+STYLES: Final[dict[str, Style]] = {
+    "edgepack joint plan": {"color": "#c1121f", "marker": "o", "linewidth": 2.4, "zorder": 5},
+    "edgepack joint, fine-tuned": {"color": "#c1121f", "marker": "*", "markersize": 11, "zorder": 6},
+    "edgepack cluster": {"color": "#1d70b7", "marker": "s"},
+    "edgepack prune": {"color": "#2a9134", "marker": "^"},
+    "edgepack factorize": {"color": "#8f4fbf", "marker": "D", "markersize": 4.5},
+    "edgepack 4-bit": {"color": "#0f9fa8", "marker": "X"},
+    "edgepack shrink": {"color": "#b8860b", "marker": "v"},
+    "edgepack PTQ": {"color": "#111111", "marker": "P"},
+    "TF-MOT": {"color": "#e07a1f", "marker": "h", "linestyle": "--"},
+    "converter PTQ": {"color": GREY, "marker": "o", "markerfacecolor": "white"},
+    "ai-edge-quantizer": {"color": GREY, "marker": "s", "markerfacecolor": "white"},
+    "published int8": {"color": GREY, "marker": "D", "markerfacecolor": "white"},
+}
+FLOAT: Final = "float original"
+DEEPEST: Final = 0.12
+"""How far below the best a panel reaches; what fell deeper is drawn on its lower edge with an arrow."""
+COLUMNS, WIDTH, HEIGHT = 2, 4.6, 3.3
+SETTINGS: Final[dict[Any, Any]] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "scoreboard",  # or the ids inside change from run to run
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "lines.linewidth": 1.3,
+    "lines.markersize": 5.5,
+}
+
+
+def draw(rows: Sequence[Found], cases: Mapping[str, Any], target: Path) -> list[Path]:
+    """Writes the picture as .svg and .png.
+
+    Args:
+      rows: all that were run; failures are left out.
+      cases: facts by case, as in the document.
+      target: path without suffix.
+    """
+    names = [name for name in cases if any(_drawn(row) for row in rows if row.case == name)]
+    if not names:
+        return []
+    with mpl.rc_context(SETTINGS):
+        columns = min(COLUMNS, len(names))
+        lines = math.ceil(len(names) / columns)
+        figure = Figure(figsize=(WIDTH * columns, HEIGHT * lines + 0.9), layout="constrained")
+        panels = figure.subplots(lines, columns, squeeze=False).ravel()
+        for axes, name in zip(panels, names, strict=False):
+            _panel(axes, name, cases[name], [row for row in rows if row.case == name])
+        for axes in panels[len(names) :]:
+            axes.set_visible(False)
+        handles = {
+            label: handle
+            for axes in panels[: len(names)]
+            for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+        }
+        ordered = [name for name in (*STYLES, FLOAT) if name in handles]
+        figure.legend(
+            [handles[name] for name in ordered], ordered, loc="outside lower center", ncols=4, frameon=False
+        )
+        written = [target.with_suffix(".svg"), target.with_suffix(".png")]
+        figure.savefig(written[0], metadata={"Date": None})
+        figure.savefig(written[1], dpi=130)
+    return written
+
+
+def _drawn(row: Found) -> bool:
+    return row.failure is None and row.sizes is not None and row.value is not None and row.method in STYLES
+
+
+def _panel(axes: Axes, name: str, facts: Mapping[str, Any], rows: Sequence[Found]) -> None:
+    shown = [row for row in rows if _drawn(row)]
+    values = [row.value for row in rows if row.value is not None]
+    low, high = floor(values), max(values)
+    room = (high - low) * 0.06
+    for method in STYLES:
+        own = sorted(
+            (row for row in shown if row.method == method),
+            key=lambda row: (row.sizes or {})["delivered"],
+        )
+        if own:
+            _line(axes, method, own, low)
+    original = [row.value for row in rows if row.method == FLOAT and row.value is not None]
+    for value in original:
+        axes.axhline(value, color="#444444", linewidth=0.9, linestyle=":", label=FLOAT)
+    axes.set_ylim(low - room, high + room)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda size, _: f"{size / 1000:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_minor_locator(LogLocator(base=10, subs=()))
+    axes.set_title(name, loc="left", fontsize=10, fontweight="bold")
+    axes.set_xlabel("delivered KB (brotli)")
+    axes.set_ylabel(facts.get("metric", "metric"))
+    axes.grid(color="#e6e6e6", linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def _line(axes: Axes, method: str, rows: Sequence[Found], low: float) -> None:
+    style = STYLES[method]
+    sizes = [(row.sizes or {})["delivered"] for row in rows]
+    values = [max(row.value or 0.0, low) for row in rows]
+    axes.plot(sizes, values, label=method, **style)
+    for size, value, row in zip(sizes, values, rows, strict=True):
+        if (row.value or 0.0) < low:
+            axes.annotate(
+                f"{row.value:.2f}", (size, value), xytext=(3, 4), textcoords="offset points", fontsize=7,
+                color=style["color"],
+            )  # fmt: skip
+
+
+def floor(values: Sequence[float]) -> float:
+    """The lower edge of a panel.
+
+    Example:
+      >>> floor([0.1, 0.8, 0.84]), floor([0.8, 0.84])
+      (0.72, 0.8)
+    """
+    return max(min(values), round(max(values) - DEEPEST, 12))
