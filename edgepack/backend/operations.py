@@ -21,6 +21,7 @@ OPERATIONS: Final[dict[str, str]] = {
     "statistics": "edgepack.backend.statistics:statistics",
     "shrink": "edgepack.backend.shrink:shrink",
     "joint": "edgepack.backend.joint:joint",
+    "round_weights": "edgepack.backend.round_weights:round_weights",
     "convert": "edgepack.backend.convert:convert",
     "requantize": "edgepack.backend.requantize:requantize",
 }

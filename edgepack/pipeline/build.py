@@ -16,6 +16,7 @@ from edgepack.pipeline.environment import versions
 from edgepack.pipeline.quantizing import Accept, Quantized, float_baseline, quantized
 from edgepack.pipeline.reporter import Reporter
 from edgepack.pipeline.result import BuildResult, MetricResult, PackageResult, Weighed
+from edgepack.pipeline.rounding import rounded
 from edgepack.pipeline.sources import Datasets, Source, import_candidate, open_data, open_source, warm_up
 from edgepack.pipeline.steps import Worked, run_steps
 from edgepack.pipeline.verdict import judgement, reasons_against
@@ -116,6 +117,7 @@ def _compressed(
     baseline = float_baseline(original, datasets.calibration, workspace)
     weigh_ahead(baseline, workspace)
     worked = run_steps(resolved, recipe, source, original, datasets, workspace, trust_code=options.trust_code)
+    worked = rounded(worked, recipe, datasets, workspace)
     return _Run(
         recipe=recipe,
         options=options,
