@@ -104,14 +104,6 @@ def seconds(commands: list[list[str | Path]], rounds: int) -> list[float]:
     return [statistics.median(times[1:]) for times in taken]
 
 
-@pytest.fixture
-def quiet_machine() -> None:
-    """A wall time says nothing while others use the processor."""
-    load, cores = os.getloadavg()[0], os.cpu_count() or 1
-    if load > cores:
-        pytest.skip(f"the machine is busy: load {load:.1f} on {cores} cores")
-
-
 @pytest.mark.slow
 def test_help_is_nearly_as_quick_as_importing_click() -> None:
     bare, ours = seconds([[sys.executable, "-c", "import click"], [COMMAND, "--help"]], rounds=11)
