@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from edgepack.deliver.subject import Subject
     from edgepack.deliver.tree import Tree
 
-RECEIVERS: Final[dict[str, str]] = {}
+RECEIVERS: Final[dict[str, str]] = {
+    "mcu": "edgepack.deliver.mcu:tree",
+}
 """Name → "module:function" that makes the tree; imported only when asked for."""
 
 

@@ -1,0 +1,10 @@
+#pragma once
+#include "tensorflow/lite/c/common.h"
+namespace tflite {
+class MicroOpResolver {};
+template <unsigned int tOpCount>
+class MicroMutableOpResolver : public MicroOpResolver {
+ public:
+  TfLiteStatus AddLogistic();
+};
+}  // namespace tflite
