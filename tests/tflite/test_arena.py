@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 from hypothesis import given, settings
@@ -31,7 +32,7 @@ def test_a_chain_needs_its_largest_pair(tmp_path: Path) -> None:
     graph = Handmade()
     sizes = (32, 64, 16, 48)
     tensors = [graph.tensor(f"t{n}", (1, size), scale=0.1) for n, size in enumerate(sizes)]
-    for source, target in zip(tensors, tensors[1:], strict=False):
+    for source, target in itertools.pairwise(tensors):
         graph.op("LOGISTIC", [source], [target])
     path = tmp_path / "chain.tflite"
     path.write_bytes(graph.to_bytes(tensors[:1], tensors[-1:]))
