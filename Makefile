@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-slow check fmt lint types arch bench clean
+.PHONY: help setup demo reproduce test test-fast test-slow check fmt lint types arch bench clean
 
 help:           ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -25,6 +25,14 @@ $(INSTALLED): pyproject.toml
 
 demo: setup     ## the main job on real input: prune, cluster, factorize, int8, check, benchmark, pack
 	$(BIN)/edgepack build recipes/digits.toml --out dist
+
+reproduce: setup ## build the demo in two folders and two processes; the same bytes
+	rm -rf build/reproduce
+	for n in 1 2; do \
+	  mkdir -p build/reproduce/$$n && cp -r recipes build/reproduce/$$n/ && EDGEPACK_CACHE=build/reproduce/$$n/store \
+	  PYTHONHASHSEED=$$n $(BIN)/edgepack build build/reproduce/$$n/recipes/digits.toml --out build/reproduce/$$n/dist || exit; \
+	done
+	cd build/reproduce/1/dist && for f in *.edgepack *.tflite; do cmp $$f ../../2/dist/$$f && sha256sum $$f || exit; done
 
 test: setup     ## every test but the slow ones
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
