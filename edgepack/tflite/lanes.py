@@ -21,9 +21,9 @@ Tie = tuple[Indices, Indices]
 
 SINGLE: Final = frozenset(
     {
-        "AVERAGE_POOL_2D", "DEQUANTIZE", "ELU", "GELU", "HARD_SWISH", "LEAKY_RELU", "LOGISTIC", "MAX_POOL_2D",
-        "MEAN", "PAD", "PADV2", "QUANTIZE", "RELU", "RELU6", "RELU_N1_TO_1", "RESHAPE", "RESIZE_BILINEAR",
-        "RESIZE_NEAREST_NEIGHBOR", "TANH",
+        "AVERAGE_POOL_2D", "BATCH_TO_SPACE_ND", "DEQUANTIZE", "ELU", "EXPAND_DIMS", "GELU", "HARD_SWISH", "LEAKY_RELU",
+        "LOGISTIC", "MAX_POOL_2D", "MEAN", "PAD", "PADV2", "QUANTIZE", "RELU", "RELU6", "RELU_N1_TO_1", "RESHAPE",
+        "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "SPACE_TO_BATCH_ND", "SQUEEZE", "TANH",
     }
 )  # fmt: skip
 """Ops that make each channel of their first input a channel of their output; the other inputs say how."""
@@ -154,6 +154,9 @@ class Lanes:
         if node.name == "MEAN":
             axes = self._constant_value(node, 1)
             return axes is not None and all(int(axis) % rank != rank - 1 for axis in axes.reshape(-1))
+        if node.name in ("SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"):
+            block = self._constant_value(node, 1)
+            return block is not None and block.size <= rank - 2
         return True
 
     def _constant(self, index: int) -> bool:
