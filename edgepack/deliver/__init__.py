@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from edgepack.deliver.tree import Tree
 
 RECEIVERS: Final[dict[str, str]] = {
+    "linux": "edgepack.deliver.linux:tree",
     "mcu": "edgepack.deliver.mcu:tree",
+    "release": "edgepack.deliver.release:tree",
 }
 """Name → "module:function" that makes the tree; imported only when asked for."""
 

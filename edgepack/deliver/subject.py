@@ -28,13 +28,13 @@ class Subject:
     signature: bytes | None = None
 
     @classmethod
-    def of(cls, bundle: Bundle, signature: bytes | None) -> Subject:
+    def of(cls, bundle: Bundle) -> Subject:
         return cls(
             package=bundle.package(),
             signed=isinstance(bundle, VerifiedBundle),
             # Not the file again, which may have changed: a package has one form, and its members were admitted.
             package_bytes=archive.write(bundle.contents.members),
-            signature=signature,
+            signature=bundle.signature,
         )
 
     @property

@@ -53,7 +53,7 @@ def package_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def subject(package_file: Path) -> Subject:
-    return Subject.of(bundle.admit(package_file, allow_unsigned=True), None)
+    return Subject.of(bundle.admit(package_file, allow_unsigned=True))
 
 
 @pytest.fixture
