@@ -21,6 +21,8 @@ class UnsignedBundle:
     """A sound package that nobody vouches for, used because its user said ``--allow-unsigned``."""
 
     contents: Contents
+    signature: None = None
+    """One beside it, if any, was not verified, and is no one's concern."""
 
     def package(self) -> Package:
         """The package, golden vectors decoded (needs numpy).

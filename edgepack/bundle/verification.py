@@ -27,11 +27,13 @@ class VerifiedBundle:
       contents: its bytes, as they were verified: use these, and don't read the file again.
       key: who signed.
       counter: against rollback; None where another tool signed, which has none.
+      signature: the text of the signature file, to travel along.
     """
 
     contents: Contents
     key: TrustedKey
     counter: int | None
+    signature: bytes
     door: InitVar[object]
 
     def __post_init__(self, door: object) -> None:
@@ -80,7 +82,7 @@ def verify(
     trust.permit(contents, key, counter)
     if trust.state is not None and rollback_protection:
         rollback.check(trust.state, contents, counter)
-    return VerifiedBundle(contents=contents, key=key, counter=counter, door=_DOOR)
+    return VerifiedBundle(contents=contents, key=key, counter=counter, signature=found.encode(), door=_DOOR)
 
 
 def accept(bundle: VerifiedBundle, trust: Trust) -> None:

@@ -65,14 +65,12 @@ def command(
     """Write PACKAGE as its receiver expects it: an app's assets, a board's images, a system's package, a release."""
     from edgepack import device
     from edgepack.bundle import admit
-    from edgepack.bundle.verification import signature_path
     from edgepack.deliver import deliver
     from edgepack.deliver.options import Options
     from edgepack.deliver.subject import Subject
 
     bundle = admit(package, keys=keys, trust=trust, allow_unsigned=allow_unsigned)
-    sidecar = signature_path(package)
-    subject = Subject.of(bundle, sidecar.read_bytes() if sidecar.is_file() else None)
+    subject = Subject.of(bundle)
     options = Options(
         device=device.load(device_name, beside=Path.cwd()) if device_name else None,
         namespace=namespace,

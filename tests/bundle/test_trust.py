@@ -33,6 +33,7 @@ def refused(scene: Scene, words: str, text: str = "", key: str = "") -> None:
 def test_a_trusted_key(scene: Scene) -> None:
     found = verified(scene)
     assert (found.key.name, found.counter, found.contents.name) == ("ours", 1_000_000, "digits")
+    assert found.signature == scene.sidecar.read_bytes()
     assert found.contents.sha256 == file_sha256(scene.package)
     assert found.package().manifest == found.contents.manifest
 
@@ -301,7 +302,7 @@ def test_processes_at_once_never_lower_it(scene: Scene) -> None:
 def test_only_verify_makes_a_verified_bundle(scene: Scene) -> None:
     found = verified(scene)
     with pytest.raises(TypeError, match=r"only edgepack\.bundle\.verify"):
-        bundle.VerifiedBundle(contents=found.contents, key=found.key, counter=1, door=None)
+        bundle.VerifiedBundle(contents=found.contents, key=found.key, counter=1, signature=b"", door=None)
     with pytest.raises((TypeError, ValueError)):
         dataclasses.replace(found, counter=2)
 
@@ -319,6 +320,7 @@ def test_admission(scene: Scene) -> None:
         bundle.admit(scene.package, keys=[scene.key], allow_unsigned=True)
     unsigned = bundle.admit(scene.package, allow_unsigned=True)
     assert isinstance(unsigned, bundle.UnsignedBundle)
+    assert unsigned.signature is None
     assert unsigned.package().model == unsigned.contents.members["model.tflite"]
     scene.package.write_bytes(scene.package.read_bytes()[:-1])
     with pytest.raises(errors.PackageError):
