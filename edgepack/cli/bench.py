@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from edgepack.cli.trusting import trust_options
+
 
 @click.command("bench")
 @click.argument("file", type=click.Path(path_type=Path))
@@ -22,6 +24,7 @@ import click
 @click.option(
     "--seconds", type=click.FloatRange(0.1, 600), default=3.0, show_default=True, help="Time to spend."
 )
+@trust_options
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON (edgepack.bench/1).")
 def command(
     file: Path,
@@ -30,9 +33,11 @@ def command(
     kernels: Any,
     threads: int,
     seconds: float,
+    keys: tuple[Path, ...],
+    trust: Path | None,
     as_json: bool,
 ) -> int:
-    """Measure FILE (.tflite or .edgepack) on this machine."""
+    """Measure FILE (.tflite or .edgepack) on this machine; with --key or --trust, only a package they vouch for."""
     from edgepack import benchmark
     from edgepack.cli import bench_text
     from edgepack.cli.opening import opened
@@ -43,12 +48,12 @@ def command(
         "threads": threads,
         "seconds": seconds,
     }
-    with opened(file) as model:
+    with opened(file, keys=keys, trust=trust) as model:
         if against is None:
             measured = benchmark.measure(model, **settings)
             answer, text = measured.to_json(), bench_text.measurement(measured)
         else:
-            with opened(against) as other:
+            with opened(against, keys=keys, trust=trust) as other:
                 compared = benchmark.compare(model, other, **settings)
                 answer, text = compared.to_json(), bench_text.comparison(compared)
     click.echo(

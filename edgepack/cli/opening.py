@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -36,18 +36,28 @@ def kind_of(path: Path) -> Kind:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Path]:
+def opened(path: Path, *, keys: Sequence[Path] = (), trust: Path | None = None) -> Iterator[Path]:
     """The .tflite of a .tflite file or of a package, checked before it is handed on.
+
+    Args:
+      keys, trust: where given, only a package that they vouch for is opened.
 
     Raises:
       ModelError, PackageError: damaged, or a model that has no .tflite yet.
+      TrustError: nobody trusted signed it, or it is a bare .tflite, which nobody can.
     """
     from edgepack import bundle, tflite
 
     kind = kind_of(path)
     if kind == "package":
-        with bundle.extracted_model(bundle.read(path)) as model:
+        unsigned = not keys and trust is None
+        admitted = bundle.admit(path, keys=keys, trust=trust, allow_unsigned=unsigned)
+        with bundle.extracted_model(admitted.package()) as model:
             yield model
+    elif keys or trust is not None:
+        raise errors.TrustError(
+            f"{path}: is no package, and only packages are signed; leave out --key and --trust"
+        )
     elif kind == "tflite":
         tflite.read(path)
         yield path

@@ -12,13 +12,8 @@ Command = TypeVar("Command", bound=Callable[..., object])
 
 
 def trust_options(command: Command) -> Command:
-    """Adds ``--key`` (as `keys`), ``--trust`` and ``--signature``, as `bundle.verify` and `bundle.admit` take them."""
+    """Adds ``--key`` (as `keys`) and ``--trust``, as `bundle.admit` takes them."""
     for option in (
-        click.option(
-            "--signature",
-            type=click.Path(path_type=Path, dir_okay=False),
-            help="[default: PACKAGE.sig, beside it]",
-        ),
         click.option(
             "--trust",
             type=click.Path(path_type=Path, dir_okay=False),
@@ -34,12 +29,3 @@ def trust_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
-
-
-def allow_unsigned_option(command: Command) -> Command:
-    """Adds ``--allow-unsigned``, for commands that call `bundle.admit`."""
-    return click.option(
-        "--allow-unsigned",
-        is_flag=True,
-        help="Take a package that nobody vouches for, without --key or --trust.",
-    )(command)

@@ -14,6 +14,9 @@ from edgepack.cli.trusting import trust_options
 @click.command("verify")
 @click.argument("package", type=click.Path(path_type=Path), required=False)
 @trust_options
+@click.option(
+    "--signature", type=click.Path(path_type=Path, dir_okay=False), help="[default: PACKAGE.sig, beside it]"
+)
 @click.option("--no-record", is_flag=True, help="Look only: leave the trust file's rollback state as it is.")
 @click.option("--start-state", is_flag=True, help="Begin the trust file's rollback state; it must not exist.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON (edgepack.verify/1).")

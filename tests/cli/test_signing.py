@@ -262,3 +262,15 @@ def test_verify_costs_little_processor_time(ten_megabytes: Scene) -> None:
         for _ in range(3)
     ]
     assert min(taken) < 0.4, taken
+
+
+def test_a_benchmark_of_what_is_trusted(scene: Scene, ask: Ask) -> None:
+    """The package's bytes are no model, so that what is let in fails later, and otherwise."""
+    scene.release("evil")
+    refused = ask("bench", scene.package, "--key", scene.key)
+    assert refused.returncode == 77 and "not among the trusted ones" in refused.stderr
+    bare = scene.folder / "model.tflite"
+    bare.write_bytes(b"\0\0\0\0TFL3")
+    assert ask("bench", bare, "--key", scene.key).returncode == 77
+    scene.release()
+    assert ask("bench", scene.package, "--key", scene.key).returncode == 65
