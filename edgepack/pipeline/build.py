@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from edgepack import device, errors, plan
+from edgepack import device, errors, gate, plan
 from edgepack.device import Device
 from edgepack.numerics.metrics import Metric
 from edgepack.pipeline import evaluate, findings, output, packing
 from edgepack.pipeline.checking import checked
 from edgepack.pipeline.environment import versions
+from edgepack.pipeline.joint import Planned, carried_out
 from edgepack.pipeline.quantizing import Accept, Quantized, float_baseline, quantized
 from edgepack.pipeline.reporter import Reporter
 from edgepack.pipeline.result import BuildResult, MetricResult, PackageResult, Weighed
@@ -61,6 +62,7 @@ class _Run:
     metric: Metric
     worked: Worked
     baseline: Artifact
+    planned: Planned | None
 
 
 def build(recipe: Recipe, options: Options, reporter: Reporter) -> BuildResult:
@@ -85,12 +87,15 @@ def build(recipe: Recipe, options: Options, reporter: Reporter) -> BuildResult:
         source = open_source(recipe, workspace, trust_input=options.trust_input)
         warm_up(recipe, source, workspace)
         resolved = plan.resolve(
-            recipe.stages, source.facts, order=recipe.order, has_training=recipe.data.training is not None
+            recipe.stages_before_target,
+            source.facts,
+            order=recipe.order,
+            has_training=recipe.data.training is not None,
         )
         datasets = open_data(recipe, source, workspace, trust_code=options.trust_code)
         metric = evaluate.chosen_metric(recipe, datasets.evaluation, trust_code=options.trust_code)
         told = findings.of_data(recipe, datasets, workspace)
-        run = _compressed(recipe, options, workspace, source, resolved, datasets, metric)
+        run = _compressed(recipe, options, workspace, source, resolved, datasets, metric, devices)
         packages = _packages(run, devices)
     result = BuildResult(
         name=recipe.name,
@@ -99,6 +104,7 @@ def build(recipe: Recipe, options: Options, reporter: Reporter) -> BuildResult:
         findings=told,
         seconds=workspace.seconds,
         versions=versions(),
+        pareto=run.planned.front_json() if run.planned else (),
     )
     output.write_result(options.out, result.to_json())
     return result
@@ -112,11 +118,31 @@ def _compressed(
     resolved: plan.Plan,
     datasets: Datasets,
     metric: Metric,
+    devices: Sequence[Device],
 ) -> _Run:
     original = import_candidate(recipe, source, workspace, trust_input=options.trust_input)
     baseline = float_baseline(original, datasets.calibration, workspace)
     weigh_ahead(baseline, workspace)
     worked = run_steps(resolved, recipe, source, original, datasets, workspace, trust_code=options.trust_code)
+    planned = None
+    if recipe.target is not None:
+        planned = carried_out(
+            recipe.target,
+            recipe,
+            worked,
+            datasets.calibration,
+            workspace,
+            float_permitted=all(each.float_allowed for each in devices),
+            judge=lambda artifact: _compared(recipe, metric, datasets, original, artifact, workspace),
+        )
+        later = plan.resolve(
+            recipe.stages_after_target,
+            gate.layer_facts(gate.read(worked.candidate.path, custom=recipe.model.custom)),
+            has_training=recipe.data.training is not None,
+        )
+        worked = run_steps(
+            later, recipe, source, original, datasets, workspace, trust_code=options.trust_code, after=worked
+        )
     worked = rounded(worked, recipe, datasets, workspace)
     return _Run(
         recipe=recipe,
@@ -128,6 +154,7 @@ def _compressed(
         metric=metric,
         worked=worked,
         baseline=baseline,
+        planned=planned,
     )
 
 
@@ -165,12 +192,12 @@ def _quantized(run: _Run, target: Device | None) -> Quantized:
     return quantized(
         "quantize",
         run.worked.candidate,
-        recipe.quantize,
+        run.planned.settings if run.planned else recipe.quantize,
         run.datasets.calibration,
         run.workspace,
         seed=recipe.seed,
         float_permitted=target is None or target.float_allowed,
-        accept=accept,
+        accept=None if run.planned else accept,  # what a plan may lose was decided with the plan
         promised={claim.layer for claim in run.worked.claims},
     )
 
@@ -186,12 +213,21 @@ def _compression_drop(run: _Run) -> float:
 
 
 def _metric(run: _Run, artifact: Artifact) -> MetricResult:
-    evaluate.float_answers_ahead(run.original, run.datasets.evaluation, run.workspace)
-    answers = evaluate.tflite_answers(artifact, run.datasets.evaluation, run.workspace)
-    original = evaluate.float_answers(run.original, run.datasets.evaluation, run.workspace)
-    return evaluate.compared(
-        run.recipe, run.metric, run.datasets.evaluation, original, answers, run.workspace
-    )
+    return _compared(run.recipe, run.metric, run.datasets, run.original, artifact, run.workspace)
+
+
+def _compared(
+    recipe: Recipe,
+    metric: Metric,
+    datasets: Datasets,
+    original: Candidate,
+    artifact: Artifact,
+    workspace: Workspace,
+) -> MetricResult:
+    evaluate.float_answers_ahead(original, datasets.evaluation, workspace)
+    answers = evaluate.tflite_answers(artifact, datasets.evaluation, workspace)
+    float_answers = evaluate.float_answers(original, datasets.evaluation, workspace)
+    return evaluate.compared(recipe, metric, datasets.evaluation, float_answers, answers, workspace)
 
 
 def _judged(run: _Run, target: Device | None, made: Quantized, metric: MetricResult) -> PackageResult:

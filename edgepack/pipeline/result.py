@@ -123,6 +123,8 @@ class BuildResult:
     findings: Sequence[dict[str, str]]
     seconds: dict[str, float]
     versions: dict[str, str]
+    pareto: Sequence[Json] = ()
+    """The real points of the plan of `[target]`, by delivered bytes; () without one."""
 
     @property
     def passed(self) -> bool:
@@ -139,6 +141,7 @@ class BuildResult:
             "status": "passed" if self.passed else "failed",
             "reasons": list(dict.fromkeys(reason for package in self.packages for reason in package.reasons)),
             "findings": list(self.findings),
+            "pareto": list(self.pareto),
             "seconds": sum(self.seconds.values()),
             "step_seconds": self.seconds,
             "versions": self.versions,

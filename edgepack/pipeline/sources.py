@@ -124,9 +124,9 @@ def _open_saved_model(
         )
     candidate, record = _imported(recipe, path, digest, workspace, trust_input=True)
     layered = record["kind"] == "candidate"
-    if not layered and recipe.stages:
+    if not layered and (recipe.stages or recipe.target):
         raise errors.ModelError(
-            f"{path}: stages cannot act on this SavedModel: {record['reason']}; remove the [[stage]] tables to "
+            f"{path}: stages cannot act on this SavedModel: {record['reason']}; remove [target] and the [[stage]] tables to "
             "quantize it only, or save the model as .keras"
         )
     return Source(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,13 @@ class Worked:
     Attributes:
       candidate: the last file.
       claims: what the exported file must show.
+      keep: what every further training must hold, by layer; see `plan.Step`.
       ledger: what each step did to each layer, as found in its file.
     """
 
     candidate: Candidate
     claims: tuple[Claim, ...] = ()
+    keep: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
     ledger: list[LedgerEntry] = field(default_factory=list)
 
 
@@ -44,27 +46,35 @@ def run_steps(
     workspace: Workspace,
     *,
     trust_code: bool,
+    after: Worked | None = None,
 ) -> Worked:
-    """Runs every step of the plan, and of the plan for the student once there is one."""
-    worked = Worked(candidate=first)
-    worked.ledger.append(_totals_entry("float model", totals(first.path, recipe)))
+    """Runs every step of the plan, and of the plan for the student once there is one.
+
+    Args:
+      first: the model before compression, which teaches.
+      after: where the steps go on from, with what they must hold; None to start with `first`.
+    """
+    worked = after or Worked(candidate=first)
+    if after is None:
+        worked.ledger.append(totals_entry("float model", totals(first.path, recipe)))
     found: dict[int, dict[str, dict[str, Json]]] = {}
     claims: list[Claim] = []
     current: plan.Plan | None = resolved
     while current is not None:
         worked.ledger += plan.ledger(current)
-        for step in current.steps:
+        for planned in current.steps:
+            step = replace(planned, keep={**worked.keep, **planned.keep})
             result, record = _run(
                 step, recipe, source, first, worked, datasets, workspace, trust_code=trust_code
             )
             found.setdefault(step.number, {}).update(
                 {name: dict(values) for name, values in result.layers.items()}
             )
-            worked.ledger += [*_ledger(step, result), _totals_entry(step.title, record["totals"])]
+            worked.ledger += [*_ledger(step, result), totals_entry(step.title, record["totals"])]
         worked.ledger += current.notes
         claims = list(current.claims)
         current = _for_student(current, worked.candidate, recipe)
-    worked.claims = plan.settle(claims, found)
+    worked.claims = (*worked.claims, *plan.settle(claims, found))
     return worked
 
 
@@ -100,7 +110,7 @@ def _run(
     def make(directory: Path) -> Json:
         result = settings.apply(
             workspace.backend,
-            seen.candidate.path,
+            before.path if settings.keeps_normalizations else seen.candidate.path,
             directory / CANDIDATE,
             step,
             training,
@@ -155,7 +165,7 @@ def _ledger(step: plan.Step, result: StageResult) -> Iterator[LedgerEntry]:
         yield LedgerEntry(stage=step.title, layer="", action="trained", found={"epochs": epochs})
 
 
-def _totals_entry(stage: str, found: dict[str, Json]) -> LedgerEntry:
+def totals_entry(stage: str, found: dict[str, Json]) -> LedgerEntry:
     return LedgerEntry(stage=stage, layer="", action="model", found=found)
 
 

@@ -66,6 +66,8 @@ def _sizes(budget: Budget, weighed: Weighed, baseline: Weighed) -> Iterator[str]
         limit, found = getattr(budget, f"max_{name}"), getattr(weighed.sizes, name)
         if limit is not None and found > limit:
             yield f"size: {name} is {found:,} B, more than max_{name} = {limit:,} B by {found - limit:,} B"
+    if budget.max_macs is not None and weighed.macs > budget.max_macs:
+        yield f"work: {weighed.macs:,} multiply-adds, more than max_macs = {budget.max_macs:,}"
     if budget.min_compression is not None:
         ratio = baseline.sizes.file_bytes / weighed.sizes.file_bytes
         if ratio < budget.min_compression:

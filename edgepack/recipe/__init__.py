@@ -2,7 +2,7 @@
 
 from edgepack.recipe.budget import float_allowed, limits
 from edgepack.recipe.canonical import to_toml
-from edgepack.recipe.model import NO_EVALUATION, Budget, Metric, ModelSource, Recipe
+from edgepack.recipe.model import NO_EVALUATION, Budget, Metric, ModelSource, Recipe, Target
 from edgepack.recipe.shipped import find, load, names
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Metric",
     "ModelSource",
     "Recipe",
+    "Target",
     "find",
     "float_allowed",
     "limits",

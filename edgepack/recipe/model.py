@@ -21,6 +21,8 @@ NO_EVALUATION: Final = (
 )
 CALIBRATED: Final = ("int8", "int16x8")
 """Schemes that need `[data.calibration]`."""
+PLANNED: Final = ("prune", "cluster", "factorize")
+"""Stages whose work `[target]` decides."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _VERSION = re.compile(r"\d{1,9}(\.\d{1,9}){0,2}([-+][0-9A-Za-z][0-9A-Za-z.+-]{0,63})?")
@@ -123,8 +125,38 @@ class Budget(Table):
     """As the device stores it."""
     max_latency_ms: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] | None = None
     """p50 on the device that the build measures on."""
+    max_macs: Annotated[int, Field(gt=0)] | None = None
+    """Multiply-adds of one inference."""
     min_compression: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] | None = None
     """Bytes of the float .tflite divided by those of the shipped one."""
+
+
+class Target(Table):
+    """`[target]`: where to get to; the plan follows: how each layer is factorized, pruned, shared and rounded."""
+
+    delivered_bytes: Bytes | None = None
+    """After brotli at quality 11: what goes over the air. With this alone: the most accurate within it."""
+    file_bytes: Bytes | None = None
+    """Of the raw .tflite."""
+    flash_bytes: Bytes | None = None
+    """As the device stores it."""
+    latency_ms: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] | None = None
+    """p50 on the device that the build measures on; planned by its table of measured ops."""
+    macs: Annotated[int, Field(gt=0)] | None = None
+    """Multiply-adds of one inference."""
+    max_accuracy_drop: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] | None = None
+    """As `[budget]` max_drop. With this alone: the smallest within it."""
+
+    @model_validator(mode="after")
+    def _any(self) -> Target:
+        if not self.model_dump(exclude_none=True):
+            raise ValueError(f"says nothing; expected at least one of {', '.join(type(self).model_fields)}")
+        return self
+
+    def limits(self) -> dict[str, float]:
+        """What the model may cost, by name; the drop is no cost."""
+        costs: dict[str, float] = self.model_dump(exclude={"max_accuracy_drop"}, exclude_none=True)
+        return costs
 
 
 class Recipe(Table):
@@ -155,6 +187,7 @@ class Recipe(Table):
     stage: Annotated[tuple[Stage, ...], Field(strict=False)] = ()
     quantize: Quantize = Field(default_factory=Quantize)
     budget: Budget = Field(default_factory=Budget)
+    target: Target | None = None
 
     _path: Path = PrivateAttr(default=Path("recipe.toml"))
 
@@ -204,7 +237,28 @@ class Recipe(Table):
                 raise ValueError(
                     f'[[stage]] {number} "{stage.use}": needs [data.training]; the recipe has none'
                 )
+        if self.target is not None:
+            self._check_target()
         return self
+
+    def _check_target(self) -> None:
+        if self.quantize.scheme != "int8":
+            raise ValueError(f'[target]: plans int8 models; [quantize] scheme is "{self.quantize.scheme}"')
+        if self.quantize.weight_bits is not None:
+            raise ValueError("[target]: decides the bits of every kernel; remove [quantize] weight_bits")
+        trained = False
+        for number, stage in enumerate(self.stage, start=1):
+            if stage.use in PLANNED:
+                raise ValueError(
+                    f'[[stage]] {number} "{stage.use}": [target] decides this for every layer by itself; remove the '
+                    "stage or [target]"
+                )
+            if trained and stage.use != "finetune":
+                raise ValueError(
+                    f'[[stage]] {number} "{stage.use}": comes after a finetune, which runs behind the plan of [target]; '
+                    "put it before"
+                )
+            trained = stage.use == "finetune"
 
     @property
     def path(self) -> Path:
@@ -228,6 +282,18 @@ class Recipe(Table):
         return tuple(
             stage.informed(trains=trains and stage.train.on, calibrated=calibrated) for stage in self.stage
         )
+
+    @property
+    def stages_before_target(self) -> tuple[StageSettings, ...]:
+        """Stages that run before the plan of `[target]`; all of them without one."""
+        if self.target is None:
+            return self.stages
+        return tuple(stage for stage in self.stages if stage.use != "finetune")
+
+    @property
+    def stages_after_target(self) -> tuple[StageSettings, ...]:
+        """Fine-tuning that keeps what the plan made."""
+        return () if self.target is None else tuple(stage for stage in self.stages if stage.use == "finetune")
 
     def resolved_stage(self, stage: StageSettings) -> StageSettings:
         """A stage with the paths in it made absolute, as the backend needs it."""

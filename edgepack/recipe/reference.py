@@ -21,7 +21,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from edgepack.data import DataSource, Preprocess
-from edgepack.recipe.model import Budget, Metric, ModelSource, Recipe
+from edgepack.recipe.model import Budget, Metric, ModelSource, Recipe, Target
 from edgepack.stages import STAGES
 from edgepack.stages.cluster import ClusterTarget
 from edgepack.stages.prune import PruneTarget
@@ -33,7 +33,7 @@ BEGIN: Final = "<!-- reference: begin (python -m edgepack.recipe.reference) -->"
 END: Final = "<!-- reference: end -->"
 
 _TABLES: Final[tuple[tuple[str, type[BaseModel], tuple[str, ...]], ...]] = (
-    ("Top level", Recipe, ("model", "data", "preprocess", "metric", "stage", "quantize", "budget")),
+    ("Top level", Recipe, ("model", "data", "preprocess", "metric", "stage", "quantize", "budget", "target")),
     ("`[model]`", ModelSource, ()),
     ("`[data.calibration]`, `[data.evaluation]`, `[data.training]`", DataSource, ()),
     ("`[preprocess]`, `[preprocess.INPUT]`", Preprocess, ("inputs",)),
@@ -47,6 +47,7 @@ _TABLES: Final[tuple[tuple[str, type[BaseModel], tuple[str, ...]], ...]] = (
     ("`[stage.train.early_stop]`", EarlyStop, ()),
     ("`[quantize]`", Quantize, ()),
     ("`[budget]`", Budget, ()),
+    ("`[target]`", Target, ()),
 )
 
 

@@ -1,0 +1,286 @@
+"""The plan that follows from `[target]`: one price for error and bytes decides for every kernel of the model.
+
+Every kernel's choices are scored in loss units and in bytes (`joint_choices`); the knapsack over them is solved for
+a budget (`numerics.allocation`); the plan is really carried out, converted and weighed; what was predicted is corrected
+by what was found, and the next plan meets the budget. A handful of real points make the Pareto front, of which the
+best within the target ships.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from edgepack import errors, gate
+from edgepack.data import Dataset
+from edgepack.numerics import allocation, layer_statistics
+from edgepack.numerics.rate_rounding import Per
+from edgepack.pipeline.joint_choices import Table, parted, tables
+from edgepack.pipeline.joint_point import Evaluate, Maker, Point
+from edgepack.pipeline.observing import observed
+from edgepack.pipeline.steps import Worked, totals, totals_entry
+from edgepack.pipeline.workspace import Workspace
+from edgepack.recipe import Recipe, Target
+from edgepack.records import Claim, Json, LedgerEntry
+from edgepack.stages.quantize import Quantize
+
+STAGE: Final = "joint plan"
+MOST_POINTS: Final = 8
+NEAR: Final = 0.97
+"""A point that uses this share of a byte budget is not tried to be moved closer to it."""
+AIM: Final = 0.99
+"""What is aimed at once a first point corrected the prediction."""
+ASIDE: Final = (0.85, 1.2)
+"""Further points, as multiples of the byte budget: what less and more bytes would have given."""
+FILE_BYTES, KERNEL_BYTES, PREDICTED_RATIO = 300.0, 100.0, 1.03
+"""What a file takes beside the codes of its kernels, until the first point is weighed."""
+LEAST_STEP: Final = 0.05
+"""Where only the drop is limited: two sizes closer than this are not told apart."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """What the plan came to.
+
+    Attributes:
+      chosen: the point that ships: the best within the target, else the nearest to it.
+      front: all points, by delivered bytes.
+      settings: how its candidate is to be converted, also after further training.
+      claims: what the exported file must show.
+      keep: what further training must hold, by layer.
+      ledger: what was decided, and the front.
+    """
+
+    chosen: Point
+    front: tuple[Point, ...]
+    settings: Quantize
+    claims: tuple[Claim, ...]
+    keep: Mapping[str, Mapping[str, Json]]
+    ledger: tuple[LedgerEntry, ...]
+
+    def front_json(self) -> list[Json]:
+        """The front as build.json has it."""
+        return [point.to_json(chosen=point is self.chosen) for point in self.front]
+
+
+def carried_out(
+    target: Target,
+    recipe: Recipe,
+    worked: Worked,
+    calibration: Dataset | None,
+    workspace: Workspace,
+    *,
+    float_permitted: bool,
+    judge: Evaluate,
+) -> Planned:
+    """Plans for what the stages left, and puts the plan's candidate, claims and ledger into `worked`.
+
+    Args:
+      judge: compares an artifact with the original model.
+    """
+    maker = Maker(
+        observed=observed(worked.candidate, calibration, workspace, seed=recipe.seed),
+        calibration=calibration,
+        settings=recipe.quantize,
+        seed=recipe.seed,
+        float_permitted=float_permitted,
+        workspace=workspace,
+        evaluate=judge,
+    )
+    found = planned(target, maker)
+    worked.candidate = found.chosen.candidate
+    worked.claims = (*worked.claims, *found.claims)
+    worked.keep = {**worked.keep, **found.keep}
+    worked.ledger += [*found.ledger, totals_entry(STAGE, totals(worked.candidate.path, recipe))]
+    return found
+
+
+def planned(target: Target, maker: Maker) -> Planned:
+    """Decides for a model and carries it out.
+
+    Args:
+      target: of the recipe.
+      maker: makes points of the folded, measured candidate.
+    """
+    search = _Search(target, maker)
+    search.run()
+    chosen = search.best()
+    front = tuple(sorted(search.points, key=lambda point: point.weighed.sizes.delivered_bytes))
+    return Planned(
+        chosen=chosen,
+        front=front,
+        settings=maker.quantize(chosen.per),
+        claims=_claims(chosen),
+        keep=_keep(chosen),
+        ledger=(*maker.observed.notes, *_ledger(chosen, front)),
+    )
+
+
+class _Search:
+    """Points made so far, and what they taught about the prediction of bytes."""
+
+    def __init__(self, target: Target, maker: Maker) -> None:
+        self._target, self._maker = target, maker
+        self.points: list[Point] = []
+        facts = gate.layer_facts(gate.read(maker.observed.candidate.path))
+        assert maker.observed.statistics is not None
+        statistics = layer_statistics.read(maker.observed.statistics)
+        self._tables: dict[Per, dict[str, Table]] = {
+            per: tables(facts, statistics, per) for per in self._scalings()
+        }
+        if not any(table.prices[0] is not None for table in self._tables[self._per].values()):
+            raise errors.ModelError(
+                "[target]: no layer of the model can be planned for: none has layer statistics (Dense, convolutions); "
+                "remove [target] and say the stages yourself"
+            )
+
+    def run(self) -> None:
+        """Makes the points."""
+        limit = self._target.delivered_bytes
+        if limit is None:
+            self._by_drop()
+            return
+        goal = float(limit)
+        for _ in range(3):
+            point = self._at(goal)
+            if NEAR * limit <= point.weighed.sizes.delivered_bytes <= limit:
+                break
+            goal = AIM * limit
+        for factor in ASIDE:
+            self._at(limit * factor)
+
+    def best(self) -> Point:
+        """The best point within the target, or the one that comes nearest."""
+        within = [point for point in self.points if not self._missed(point)]
+        if not within:
+            return min(self.points, key=lambda point: max(self._missed(point).values()))
+        if self._target.max_accuracy_drop is not None and self._target.delivered_bytes is None:
+            return min(within, key=lambda point: point.weighed.sizes.delivered_bytes)
+        return min(within, key=lambda point: (point.metric.drop, point.predicted_error))
+
+    def _scalings(self) -> tuple[Per, ...]:
+        asked = self._maker.settings.weights
+        return ("tensor", "channel") if asked == "auto" else (asked,)
+
+    @property
+    def _per(self) -> Per:
+        """How kernels are scaled: decided by the first point."""
+        return self.points[0].per if self.points else next(iter(self._tables))
+
+    def _by_drop(self) -> None:
+        """Finds the smallest size within the drop: outward from the middle until it is enclosed, then halved."""
+        limit = self._target.max_accuracy_drop
+        assert limit is not None
+        finest = allocation.totals(choices := self._choices(self._per), allocation.allocate(choices, {}))[
+            "delivered_bytes"
+        ]
+        small, large = 0.0, 0.0
+        goal = 0.5 * (finest + self._overhead())
+        while len(self.points) < MOST_POINTS:
+            before = len(self.points)
+            point = self._at(goal)
+            size = float(point.weighed.sizes.delivered_bytes)
+            if point.metric.drop <= limit:
+                large = min(large or size, size)
+            else:
+                small = max(small, size)
+            if len(self.points) == before or (small and large and large <= small * (1 + LEAST_STEP)):
+                return
+            goal = (small * large) ** 0.5 if small and large else large * 0.8 if large else small * 1.25
+
+    def _at(self, goal: float) -> Point:
+        """The point that is expected to take so many delivered bytes."""
+        per, picked, totals = min(
+            (self._allocated(per, goal) for per in ([self._per] if self.points else self._tables)),
+            key=lambda each: (each[2]["delivered_bytes"] > self._room(goal), each[2]["error"]),
+        )
+        plan = {
+            name: price
+            for name, position in picked.items()
+            if (price := self._tables[per][name].prices[position]) is not None
+        }
+        for point in self.points:
+            if point.plan == plan and point.per == per:
+                return point
+        point = self._maker.point(
+            plan, per, predicted_error=totals["error"], predicted_bytes=totals["delivered_bytes"]
+        )
+        self.points.append(point)
+        return point
+
+    def _allocated(self, per: Per, goal: float) -> tuple[Per, dict[str, int], dict[str, float]]:
+        choices = self._choices(per)
+        picked = allocation.allocate(choices, {"delivered_bytes": self._room(goal)})
+        return per, picked, allocation.totals(choices, picked)
+
+    def _choices(self, per: Per) -> dict[str, list[allocation.Choice]]:
+        return {name: table.choices() for name, table in self._tables[per].items()}
+
+    def _room(self, goal: float) -> float:
+        """Predicted bytes of kernels that really lead to a file of `goal` bytes, as far as is known."""
+        ratio, offset = PREDICTED_RATIO, self._overhead()
+        if self.points:
+            by_distance = sorted(self.points, key=lambda p: abs(p.weighed.sizes.delivered_bytes - goal))
+            first = by_distance[0]
+            apart = [p for p in by_distance[1:] if abs(p.predicted_bytes / first.predicted_bytes - 1) > 0.02]
+            if apart:
+                found = first.weighed.sizes.delivered_bytes - apart[0].weighed.sizes.delivered_bytes
+                slope = found / (first.predicted_bytes - apart[0].predicted_bytes)
+                ratio = min(max(slope, 0.8), 1.3)
+            offset = first.weighed.sizes.delivered_bytes - ratio * first.predicted_bytes
+        return max(1.0, (goal - offset) / ratio)
+
+    def _overhead(self) -> float:
+        """What the file holds beside the kernels, before any was made."""
+        return FILE_BYTES + KERNEL_BYTES * len(self._tables[self._per])
+
+    def _missed(self, point: Point) -> dict[str, float]:
+        """Limits of the target that a point misses → by which share."""
+        costs = point.costs()
+        missed = {
+            name: costs[name] / limit - 1.0
+            for name, limit in self._target.limits().items()
+            if name in costs and costs[name] > limit
+        }
+        drop = self._target.max_accuracy_drop
+        if drop is not None and point.metric.drop > drop + 1e-12:
+            missed["max_accuracy_drop"] = point.metric.drop / max(drop, 1e-3) - 1.0
+        return missed
+
+
+def _claims(point: Point) -> tuple[Claim, ...]:
+    """Zeros and distinct values of each kernel, as found in the candidate."""
+    claims = []
+    for name in sorted(point.plan):
+        layer, role = parted(name)
+        kernels: Any = point.found[layer]["kernels"]
+        found, per = kernels[role], _claimed(point.per)
+        distinct = found["distinct_per_channel" if per == "channel" else "distinct"]
+        claims.append(Claim(layer=layer, kind="clusters", wanted=float(distinct), per=per, role=role))
+        if found["sparsity"] > 0:
+            claims.append(Claim(layer=layer, kind="sparsity", wanted=float(found["sparsity"]), role=role))
+    return tuple(claims)
+
+
+def _claimed(per: Per) -> Literal["channel", "layer"]:
+    """A plan's scaling in the words of claims and of training."""
+    return "channel" if per == "channel" else "layer"
+
+
+def _keep(point: Point) -> dict[str, dict[str, Json]]:
+    per = _claimed(point.per)
+    return {parted(name)[0]: {"zeros": True, "clusters": per} for name in sorted(point.plan)}
+
+
+def _ledger(chosen: Point, front: Sequence[Point]) -> list[LedgerEntry]:
+    lines = [
+        LedgerEntry(stage=STAGE, layer=layer, action="acted", found=found)
+        for layer, found in sorted(chosen.found.items())
+    ]
+    told: list[Json] = [point.to_json(chosen=point is chosen) for point in front]
+    reason = (
+        f"{len(front)} plans were carried out and evaluated on the evaluation data; the shipped one was chosen among "
+        "them, so its metric is optimistic by as much as the points differ by chance"
+    )
+    return [*lines, LedgerEntry(stage=STAGE, layer="", action="note", reason=reason, found={"pareto": told})]

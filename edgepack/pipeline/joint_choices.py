@@ -1,0 +1,98 @@
+"""What a joint plan chooses from: for every kernel with statistics a row of prices, each with its error and its bytes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from edgepack.gate import LayerFacts
+from edgepack.numerics.allocation import Choice
+from edgepack.numerics.layer_statistics import LayerStatistics
+from edgepack.numerics.obs_sweep import Curvature
+from edgepack.numerics.rate_rounding import MOST, Estimate, Per, estimate, stiffness
+
+Array: TypeAlias = npt.NDArray[Any]
+Key: TypeAlias = tuple[str, str]
+"""Layer and kernel role."""
+
+STEPS: Final = 30
+"""Prices that a kernel is tried at, each twice the one before: from the finest int8 grid to hardly any weight left."""
+INT8_BITS: Final = 7.0
+"""What a weight that is only rounded to int8 takes, delivered."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """The choices of one kernel.
+
+    Attributes:
+      prices: loss of a bit; None: left as it is, which is the choice of a kernel without statistics.
+      estimates: what each price is expected to cost.
+    """
+
+    prices: tuple[float | None, ...]
+    estimates: tuple[Estimate, ...]
+
+    def choices(self) -> list[Choice]:
+        """As the allocator takes them."""
+        return [
+            Choice(error=each.error, costs={"delivered_bytes": each.delivered_bytes})
+            for each in self.estimates
+        ]
+
+
+def tables(
+    facts: Sequence[LayerFacts], statistics: Mapping[Key, LayerStatistics], per: Per
+) -> dict[str, Table]:
+    """For every kernel of a folded model its choices, by "layer/role".
+
+    Args:
+      facts: of the folded candidate.
+      per: how the conversion will scale kernels.
+    """
+    found = {}
+    for layer in facts:
+        for kernel in layer.kernels:
+            seen = statistics.get((layer.name, kernel.role))
+            if seen is None or kernel.array.size < 2 or not np.any(kernel.array):
+                whole = Estimate(
+                    error=0.0, delivered_bytes=kernel.array.size * INT8_BITS / 8, zeros=0.0, distinct=255
+                )
+                found[named(layer.name, kernel.role)] = Table(prices=(None,), estimates=(whole,))
+            else:
+                found[named(layer.name, kernel.role)] = _table(kernel.array, seen, per)
+    return found
+
+
+def named(layer: str, role: str) -> str:
+    """The key of a kernel in a plan; roles hold no slash."""
+    return f"{layer}/{role}"
+
+
+def parted(key: str) -> Key:
+    """Inverse of `named`.
+
+    Example:
+      >>> parted(named("block/conv", "kernel"))
+      ('block/conv', 'kernel')
+    """
+    layer, _, role = key.rpartition("/")
+    return layer, role
+
+
+def _table(kernel: Array, seen: LayerStatistics, per: Per) -> Table:
+    weights = seen.unfold(kernel)
+    stiff = np.broadcast_to(stiffness(Curvature.of(seen)), weights.shape)
+    # The price at which the finest grid of int8 is the right one (see `rate_rounding`), on a scale common to all kernels.
+    finest = float(np.abs(weights).max()) / MOST
+    price = math.log(2) / 6 * float(stiff.mean()) * finest**2
+    first = math.floor(math.log2(max(price, 1e-280)))
+    prices = [2.0 ** (first + number) for number in range(STEPS)]
+    estimates = [estimate(weights, stiff, price, per) for price in prices]
+    last = next((number for number, each in enumerate(estimates) if each.zeros > 0.98), len(prices) - 1)
+    return Table(prices=tuple(prices[: last + 1]), estimates=tuple(estimates[: last + 1]))
