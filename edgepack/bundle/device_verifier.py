@@ -149,7 +149,7 @@ def read_manifest(members: Members, digests: dict[str, str]) -> dict[str, Any]:
             manifest, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
         ).encode()
         told, kind = manifest["members"], manifest["format"]
-        complete = {"golden", "name", "version"} <= set(manifest)
+        complete = "golden" in manifest and type(manifest["name"]) is type(manifest["version"]) is str
     except (*NOT_AS_IT_SHOULD_BE, RecursionError) as error:
         raise Broken(f"manifest.json is not as it should be: {error}") from None
     true = {name: {"sha256": digests[name], "bytes": len(members[name])} for name in members}
@@ -331,7 +331,8 @@ def lineage(manifest: dict[str, Any]) -> str:
     device = manifest.get("device")
     if isinstance(device, dict) and "name" in device:
         return f"{manifest['name']}@{device['name']}"
-    return str(manifest["name"])
+    name: str = manifest["name"]
+    return name
 
 
 def record(path: Path, name: str, counter: int | None, sha256: str) -> None:

@@ -42,11 +42,13 @@ class Contents:
 
     @property
     def name(self) -> str:
-        return str(self.manifest["name"])
+        name: str = self.manifest["name"]
+        return name
 
     @property
     def version(self) -> str:
-        return str(self.manifest["version"])
+        version: str = self.manifest["version"]
+        return version
 
     @property
     def lineage(self) -> str:
@@ -112,6 +114,8 @@ def _manifest(text: bytes, source: str) -> dict[str, Any]:
         raise errors.PackageError(
             f"{source}: manifest.json lacks one of {', '.join(RESERVED)}, name, version"
         )
+    if not isinstance(document["name"], str) or not isinstance(document["version"], str):
+        raise errors.PackageError(f"{source}: name and version in manifest.json are no texts")
     if document["format"] != FORMAT:
         raise errors.PackageError(
             f"{source}: has the format {document['format']!r}; this edgepack reads {FORMAT}"
