@@ -17,7 +17,7 @@ alike).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,12 +111,18 @@ class Constraints:
     by_variable: Mapping[int, Constraint]
 
     @classmethod
-    def of(cls, model: Any, keep: Mapping[str, Mapping[str, Any]]) -> Constraints:
+    def of(
+        cls,
+        model: Any,
+        keep: Mapping[str, Mapping[str, Any]],
+        weights: Callable[[str], Sequence[Any]] | None = None,
+    ) -> Constraints:
         """Reads the promises from the weights as they are now.
 
         Args:
           model: a built tf_keras model.
           keep: {layer: {"zeros": bool, "clusters": None | "channel" | "layer"}}.
+          weights: gives the variables that are trained in place of a layer's own.
 
         Raises:
           ModelError: `keep` names a layer that the model does not have.
@@ -126,7 +132,8 @@ class Constraints:
             zeros, clusters = bool(promise.get("zeros")), promise.get("clusters")
             if not zeros and clusters is None:
                 continue
-            for kernel in kernel_variables(named_layer(model, name)):
+            layer = named_layer(model, name)
+            for kernel in kernel_variables(layer, weights(name) if weights and layer.weights else None):
                 held[id(kernel.variable)] = Constraint(kernel, zeros=zeros, clusters=clusters)
         return cls(held)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from edgepack.backend import (
     id_inputs,
     integer_activations,
     integer_mask,
+    learned_ranges,
     narrow_mask,
     session,
     spread_norm,
@@ -36,6 +38,7 @@ class Prepared:
     ids: tuple[str, ...] = ()
     mixed: tuple[str, ...] = ()
     floors: Mapping[str, float] = field(default_factory=dict)
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     notes: list[dict[str, str]] = field(default_factory=list)
 
 
@@ -116,7 +119,7 @@ def convert(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # TensorFlow warns of its own use of tf.lite.Interpreter
-            data = _run(converter, float_kinds, prepared.mixed, scheme, calibrate_only=calibrate_only)
+            data = _run(converter, float_kinds, prepared, scheme, calibrate_only=calibrate_only)
     except errors.EdgepackError:
         raise
     except Exception as error:
@@ -147,7 +150,8 @@ def _prepare(
     if scheme not in INTEGER_SCHEMES:
         shapes = unrolling.fixed_shapes(model, dataset)
         return Prepared(traced=trace(model, batch=batch, shapes=shapes), notes=_fixed(shapes))
-    return _rewritten(model, batch=batch, unroll_all=unroll_all, dataset=dataset)
+    prepared = _rewritten(model, batch=batch, unroll_all=unroll_all, dataset=dataset)
+    return dataclasses.replace(prepared, ranges=learned_ranges.stored(source))
 
 
 def _rewritten(model: Any, *, batch: int | None, unroll_all: bool, dataset: Dataset) -> Prepared:
@@ -215,17 +219,19 @@ def _io(tf: Any, name: str, scheme: str) -> Any:
 
 
 def _run(
-    converter: Any, float_kinds: Sequence[str], mixed: Sequence[str], scheme: str, *, calibrate_only: bool
+    converter: Any, float_kinds: Sequence[str], prepared: Prepared, scheme: str, *, calibrate_only: bool
 ) -> bytes:
-    if not float_kinds and not mixed and not calibrate_only:
+    edits = prepared.mixed or (prepared.ranges and scheme == "int8")
+    if not float_kinds and not edits and not calibrate_only:
         data: bytes = converter.convert()
         return data
     input_type, output_type = converter.inference_input_type.name, converter.inference_output_type.name
     converter._experimental_calibrate_only = True
     calibrated: bytes = converter.convert()
-    if mixed:
+    if edits:
         model = Calibrated(calibrated)
-        model.narrow_inputs(mixed)
+        learned_ranges.give(model, prepared.ranges)
+        model.narrow_inputs(prepared.mixed)
         calibrated = model.to_bytes()
     if calibrate_only:
         return calibrated

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,15 +54,21 @@ def _plain(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def kernel_variables(layer: Any) -> tuple[KernelVariable, ...]:
-    """The kernels of one live layer; () for layers such as BatchNormalization."""
+def kernel_variables(layer: Any, weights: Sequence[Any] | None = None) -> tuple[KernelVariable, ...]:
+    """The kernels of one live layer; () for layers such as BatchNormalization.
+
+    Args:
+      layer: live.
+      weights: variables that stand for the layer's own, in the same order, where another model trains in its place.
+    """
     if not layer.weights:
         return ()
+    variables = layer.weights if weights is None else weights
     return tuple(
         KernelVariable(
             layer=layer.name,
             role=kernel.role,
-            variable=layer.weights[kernel.index],
+            variable=variables[kernel.index],
             channel_axes=tuple(kernel.channel_axes or ()),
         )
         for kernel in facts.kernels(described(layer))

@@ -20,6 +20,7 @@ from edgepack.backend.distillation import check_same_outputs
 from edgepack.backend.epochs import Epochs, Report
 from edgepack.backend.kernels import kernel_variables
 from edgepack.backend.losses import head, output_losses
+from edgepack.backend.qat import Emulation
 from edgepack.backend.regime import Regime
 from edgepack.backend.step import Objective, Pruning, TrainStep
 from edgepack.backend.strategy import strategy
@@ -39,6 +40,7 @@ def fit(
     report: Report,
     *,
     make_pruning: MakePruning | None = None,
+    emulation: Emulation | None = None,
     notes: list[dict[str, Json]] | None = None,
     title: str = "fine-tuning",
 ) -> list[dict[str, Json]]:
@@ -58,6 +60,7 @@ def fit(
       seed: of the sample order, the fraction, the held-back samples, dropout.
       report: receives (text, fraction of the training).
       make_pruning: (model, updates in all) → zeros to be made while training.
+      emulation: of `model`: its fake-quantized twin is trained, and the weights are left there.
       notes: receives {"layer", "action", "reason"} for what was decided or not done.
       title: begins each progress text.
 
@@ -77,19 +80,24 @@ def fit(
         return []
     _check_inputs(model, regime.dataset)
     plan = strategy(regime.strategy)
+    if emulation is not None and plan is not None:
+        raise errors.RecipeError(
+            f'quantization_aware = true trains on one device; remove strategy = "{regime.strategy}"'
+        )
     with contextlib.nullcontext() if plan is None else plan.scope():
         live = model if plan is None else _copy(model)
-        objective, labels = _objective(live, regime, told)
+        objective, labels = _objective(live, regime, told, emulation)
         train, watch = _feeds(regime, live, labels, seed, distributed=plan is not None)
         updates = train.steps * regime.epochs
-        constraints = Constraints.of(live, keep)
+        constraints = Constraints.of(live, keep, emulation.weights if emulation else None)
         pruning = make_pruning(live, updates) if make_pruning else None
-        with _normalization(live, updates, told) as variables:
+        trained = live if emulation is None else emulation.twin
+        with _normalization(trained, updates, told) as variables:
             rate = optimizers.learning_rate(regime.schedule, regime.learning_rate, updates)
             optimizer = optimizers.optimizer(regime.optimizer, rate)
-            step = TrainStep(live, variables, optimizer, objective, constraints, pruning, plan)
+            step = TrainStep(trained, variables, optimizer, objective, constraints, pruning, plan)
             epochs = Epochs(
-                model=live,
+                model=trained,
                 step=step,
                 train=train,
                 watch=watch,
@@ -107,7 +115,9 @@ def fit(
     return history
 
 
-def _objective(model: Any, regime: Regime, told: list[dict[str, Json]]) -> tuple[Objective, dict[str, Any]]:
+def _objective(
+    model: Any, regime: Regime, told: list[dict[str, Json]], emulation: Emulation | None
+) -> tuple[Objective, dict[str, Any]]:
     dataset = regime.dataset
     given = {name: label for name in dataset.labels if (label := dataset.label(name)) is not None}
     if not given and regime.distill is None:
@@ -124,7 +134,12 @@ def _objective(model: Any, regime: Regime, told: list[dict[str, Json]]) -> tuple
         teacher = rebuild.load(regime.teacher)
         teacher.trainable = False
         check_same_outputs(teacher, model)
-    kernels = [kernel.variable for layer in model.layers for kernel in kernel_variables(layer)]
+    kernels = [
+        kernel.variable
+        for layer in model.layers
+        if layer.weights
+        for kernel in kernel_variables(layer, emulation.weights(layer.name) if emulation else None)
+    ]
     objective = Objective(
         losses=losses,
         heads=[head(tensor) for tensor in model.outputs],

@@ -1,0 +1,178 @@
+"""Training that already feels int8: TensorFlow Model Optimization's fake quantization around a model's layers.
+
+BatchNormalization is folded first, so that what is emulated is what will be exported. TF-MOT quantizes weights and
+activations in every forward pass and learns the activations' ranges; zeros and clusters are held on the float kernels
+beneath by `edgepack.backend.constraints`, per channel or per layer and for every kind of layer. (TF-MOT's own
+cluster-preserving schemes leave depthwise kernels out and fall back to one table per array where channels differ.)
+
+What comes out is a stock model with the trained weights, and the learned ranges beside it: the converter's quantizer
+derives the same weight grid from the weights, and gets the ranges from `edgepack.backend.learned_ranges`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from edgepack import errors
+from edgepack.backend.fold import fold_batch_normalization
+from edgepack.records import Json
+
+ADDED: Final = frozenset({"Conv1D"})
+"""Kinds that TF-MOT's list leaves out although its convolution settings fit them."""
+RANGE_KEEPING: Final = frozenset({"linear", "relu"})
+"""Activations that TF-MOT emulates and the converter fuses, so that the layer's output is the op's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Emulation:
+    """A model and its fake-quantized twin.
+
+    Attributes:
+      model: BatchNormalization folded, float; names of layers and outputs as in the original.
+      twin: what is trained.
+      emulated: names of layers that feel int8.
+      notes: layers that do not, with the reason.
+    """
+
+    model: Any
+    twin: Any
+    emulated: tuple[str, ...]
+    notes: Sequence[Mapping[str, Json]]
+
+    def weights(self, name: str) -> list[Any]:
+        """The twin's variables of a layer, in the order of the float layer's weights."""
+        count = len(self.model.get_layer(name).weights)
+        if name in self.emulated:
+            # The wrapper hides its kernel behind the quantized one, but trains the layer's own variables first.
+            trained: list[Any] = self.twin.get_layer(f"quant_{name}").trainable_weights[:count]
+            return trained
+        return list(self.twin.get_layer(name).weights)
+
+    def finish(self) -> dict[str, tuple[float, float]]:
+        """Takes the trained weights into `model`.
+
+        Returns:
+          Keras layer or input → range learned for its output (for a softmax: for what goes into it).
+        """
+        for layer in self.model.layers:
+            if layer.weights:
+                layer.set_weights([variable.numpy() for variable in self.weights(layer.name)])
+        return {**_input_ranges(self.twin), **_output_ranges(self.twin)}
+
+
+def emulation(model: Any) -> Emulation:
+    """Wraps what TF-MOT can emulate.
+
+    Args:
+      model: a model of `rebuild.build`; it is not changed.
+
+    Raises:
+      ModelError: no layer with weights can be emulated, or TF-MOT refuses the model; says why.
+    """
+    import tf_keras
+    from tensorflow_model_optimization.python.core.quantization.keras import quantize, quantize_annotate
+
+    folded = fold_batch_normalization(model)
+    configs, notes = _configs(folded)
+
+    def annotated(layer: Any) -> Any:
+        if layer.name not in configs:
+            return layer.__class__.from_config(layer.get_config())
+        copy = layer.__class__.from_config(layer.get_config())
+        return quantize_annotate.QuantizeAnnotate(copy, quantize_config=configs[layer.name])
+
+    weighted = [name for name in configs if folded.get_layer(name).weights]
+    if not weighted:
+        listed = "; ".join(f"{note['layer']}: {note['reason']}" for note in notes) or "it has no weights"
+        raise errors.ModelError(
+            f"quantization_aware = true: none of the model's layers can be trained so ({listed}); leave it out, "
+            "int8 then comes from calibration alone"
+        )
+    try:
+        wrapped = tf_keras.models.clone_model(folded, clone_function=annotated)
+        wrapped.set_weights(folded.get_weights())
+        twin = quantize.quantize_apply(wrapped)
+    except (ValueError, RuntimeError, TypeError, NotImplementedError) as error:
+        reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+        raise errors.ModelError(
+            f"quantization_aware = true: TF-MOT refuses the model: {reason}; leave it out"
+        ) from error
+    twin.output_names = folded.output_names
+    twin.input_names = folded.input_names
+    wrappers = {layer.name for layer in twin.layers}
+    emulated = tuple(name for name in configs if f"quant_{name}" in wrappers)
+    return Emulation(model=folded, twin=twin, emulated=emulated, notes=notes)
+
+
+def _configs(model: Any) -> tuple[dict[str, Any], list[dict[str, Json]]]:
+    """Layer → its quantization settings (None for TF-MOT's own); and why the others have none."""
+    from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
+        default_8bit_quantize_configs,
+        default_8bit_quantize_registry,
+    )
+
+    registry = default_8bit_quantize_registry.Default8BitQuantizeRegistry()
+    configs: dict[str, Any] = {}
+    notes: list[dict[str, Json]] = []
+    for layer in model.layers:
+        kind = type(layer).__name__
+        if kind == "InputLayer":
+            continue
+        if len(layer._inbound_nodes) > 1:
+            notes.append(
+                _left(layer.name, "it is called several times, and each call would need its own range")
+            )
+        elif kind in ADDED:
+            configs[layer.name] = default_8bit_quantize_configs.Default8BitConvQuantizeConfig(
+                ["kernel"], ["activation"], False
+            )
+        elif kind.startswith("Separable"):
+            notes.append(_left(layer.name, "TF-MOT would split it into two layers"))
+        elif registry.supports(layer) and _known_activation(layer):
+            configs[layer.name] = None
+        elif layer.weights or kind == "Activation":
+            notes.append(_left(layer.name, f"TF-MOT cannot emulate int8 in a {kind} layer"))
+    return configs, notes
+
+
+def _known_activation(layer: Any) -> bool:
+    """Whether TF-MOT has settings for the activation inside a layer."""
+    name = getattr(getattr(layer, "activation", None), "__name__", "linear")
+    return name in RANGE_KEEPING | {"softmax", "sigmoid", "tanh"}
+
+
+def _left(layer: str, reason: str) -> dict[str, Json]:
+    return {"layer": layer, "action": "left alone", "reason": f"quantization_aware: {reason}"}
+
+
+def _input_ranges(twin: Any) -> dict[str, tuple[float, float]]:
+    found = {}
+    for layer in twin.layers:
+        if type(layer).__name__ == "QuantizeLayer" and getattr(layer, "quantizer_vars", None):
+            found[layer.input._keras_history.layer.name] = _ends(layer.quantizer_vars)
+    return found
+
+
+def _output_ranges(twin: Any) -> dict[str, tuple[float, float]]:
+    found = {}
+    for wrapper in twin.layers:
+        if not type(wrapper).__name__.startswith("QuantizeWrapper"):
+            continue
+        name = wrapper.layer.name
+        if getattr(wrapper, "_output_quantizers", None):
+            found[name] = _ends(wrapper._output_quantizer_vars)
+        for activation in wrapper._quantize_activations:
+            kind = getattr(activation.activation, "__name__", "")
+            if kind in RANGE_KEEPING and activation._should_post_quantize():
+                found[name] = _ends(activation._post_activation_vars)
+            elif activation._should_pre_quantize():
+                found[name] = _ends(activation._pre_activation_vars)
+    return {name: ends for name, ends in found.items() if ends[0] < ends[1]}
+
+
+def _ends(variables: Mapping[str, Any]) -> tuple[float, float]:
+    """A learned range; it holds 0, as the converter's ranges do."""
+    low, high = (float(variables[name].numpy()) for name in ("min_var", "max_var"))
+    return min(low, 0.0), max(high, 0.0)
