@@ -57,7 +57,10 @@ def singles() -> dict[str, dict[str, Making]]:
             for clusters in (32, 16, 8)
         },
         "edgepack 4-bit": {"weight-bits-4": Making(rest={**ANY_DROP, "quantize": {"weight_bits": 4}})},
-        "edgepack shrink": {f"shrink-{share:g}": _stage(use="shrink", macs=share) for share in (0.8, 0.55)},
+        "edgepack shrink": {
+            f"shrink-{share:g}": _stage(use="shrink", mode="structured", keep=share)
+            for share in (0.8, 0.65, 0.55)
+        },
     }
 
 
