@@ -31,6 +31,18 @@ def test_permissions_follow_the_umask(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o640
 
 
+def test_a_new_file_is_never_written_over_another(tmp_path: Path) -> None:
+    durable.write_new(tmp_path / "secret", b"one", mode=0o600)
+    assert stat.S_IMODE((tmp_path / "secret").stat().st_mode) == 0o600
+    with pytest.raises(errors.StorageError, match="File exists"):
+        durable.write_new(tmp_path / "secret", b"two")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(errors.StorageError, match="File exists"):
+        durable.write_new(tmp_path / "dangling", b"two")
+    assert (tmp_path / "secret").read_bytes() == b"one"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dangling", "secret"]
+
+
 @pytest.mark.parametrize(
     ("function", "code", "words"),
     [
