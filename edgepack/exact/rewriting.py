@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -64,20 +64,18 @@ def shrunk(data: bytes, *, rows: Dataset | None = None) -> Shrunk:
     """
     model = parse(data)
     before, macs = tflite.byte_ledger(model), tflite.macs(model)
-    reason = slimming.hindrance(data) or ""
-    smaller, layers = (data, ()) if reason else without_dead_channels(data)
+    removal = without_dead_channels(data)
+    reason, layers = removal.reason, removal.layers
     notes: tuple[str, ...] = ()
-    if smaller == data:
-        reason = reason or _why_all_stay(layers)
-    else:
+    if not reason:
         loadable = slimming.mended(data)
         notes = (slimming.MENDED,) if loadable != data else ()
-        reason = complaint(loadable, smaller, data=rows)
+        reason = complaint(loadable, removal.data, data=rows)
     if reason:
         return Shrunk(data=data, reason=reason, before=before, after=before, layers=layers, macs=(macs, macs))
-    cut = parse(smaller)
+    cut = parse(removal.data)
     return Shrunk(
-        data=smaller,
+        data=removal.data,
         reason="",
         notes=notes,
         before=before,
@@ -85,17 +83,6 @@ def shrunk(data: bytes, *, rows: Dataset | None = None) -> Shrunk:
         layers=layers,
         macs=(macs, tflite.macs(cut)),
     )
-
-
-def _why_all_stay(layers: Sequence[LayerChannels]) -> str:
-    constant = sum(layer.constant for layer in layers)
-    if not layers:
-        return "it has no convolution or dense op whose arithmetic is treated (int8 and float32 are)"
-    if not constant and not any(layer.removed for layer in layers):
-        return f"none of its {sum(layer.channels for layer in layers):,} channels is dead"
-    if any(layer.removed for layer in layers):
-        return "its metadata speak of tensors by their numbers, which would change"
-    return f"none of its {constant:,} dead channels can go exactly"
 
 
 def slimmed(data: bytes, *, rows: Dataset | None = None) -> Rewritten:

@@ -31,6 +31,14 @@ JOINING: Final = frozenset({"ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM", "SQUARED_
 """Ops that make channels of all their inputs channels of their output."""
 
 
+MOST_LANES: Final = 1 << 22
+
+
+def too_wide(wiring: Wiring) -> bool:
+    """Whether the tensors claim more channels than any real model has: a file may say what it likes."""
+    return sum((wiring.shape(index) or (1,))[-1] for index in range(len(wiring.tensors))) > MOST_LANES
+
+
 class Lanes:
     """The lanes of a graph, numbered through, and what ties and pins them.
 

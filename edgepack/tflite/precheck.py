@@ -73,15 +73,16 @@ def parse(data: bytes) -> Model:
     subgraphs = tuple(_subgraph(table, codes, buffers) for table in root.tables(2))
     if not subgraphs or not buffers:
         raise DamagedError("it has no graph")
-    metadata = {table.text(0) or "": table.scalar(1, "I") for table in root.tables(6)}
-    _within(metadata.values(), len(buffers), "a metadata entry names a buffer that does not exist")
+    entries = [(table.text(0) or "", table.scalar(1, "I")) for table in root.tables(6)]
+    # Two may have one name, so not only what the dictionary keeps is checked.
+    _within((at for _, at in entries), len(buffers), "a metadata entry names a buffer that does not exist")
     _within(root.numbers(5, "<i4"), len(buffers), "a metadata buffer does not exist")
     return Model(
         size_bytes=len(data),
         subgraphs=subgraphs,
         buffers=buffers,
         signatures=tuple(_signature(table, subgraphs) for table in root.tables(7)),
-        metadata=metadata,
+        metadata=dict(entries),
         description=root.text(3) or "",
     )
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from copy import copy
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edgepack.tflite.dead_channels import Findings, LayerChannels, find, foldable
+from edgepack.tflite.lanes import too_wide
 from edgepack.tflite.model import Array
 from edgepack.tflite.precheck import parse
 from edgepack.tflite.schema import unpacked
-from edgepack.tflite.slimming import compact, may_renumber, mended
+from edgepack.tflite.slimming import compact, hindrance, may_renumber, mended
 from edgepack.tflite.wiring import ABSENT, CONVOLUTION, DENSE, DEPTHWISE, Weighted, Wiring
 from edgepack.tflite.writing import written
 
@@ -21,27 +23,61 @@ CHANNEL_AXIS = {CONVOLUTION: 0, DENSE: 0, DEPTHWISE: 3}
 """Axis of the output channels in a kernel."""
 
 
-def without_dead_channels(data: bytes) -> tuple[bytes, tuple[LayerChannels, ...]]:
-    """The same model without the channels that change nothing; `data` itself where there are none.
+@dataclass(frozen=True, kw_only=True)
+class Removal:
+    """A file after its dead channels were cut.
+
+    Attributes:
+      data: the new file, the old one where nothing was cut.
+      reason: why nothing was, "" otherwise.
+      layers: what becomes of the channels of each convolution and dense op.
+    """
+
+    data: bytes
+    reason: str
+    layers: tuple[LayerChannels, ...] = ()
+
+
+def without_dead_channels(data: bytes) -> Removal:
+    """The same model without the channels that change nothing.
 
     Args:
       data: a .tflite, whoever made it; int8 or float32. Only the main graph is cut.
-
-    Returns:
-      The file (`data` also where metadata speak of tensors by number, as TFLM's memory plans do), and what became of
-      the channels of each convolution and dense op.
 
     Raises:
       DamagedError: not a sound .tflite.
     """
     parse(data)
+    reason = hindrance(data)
+    if reason is not None:
+        return Removal(data=data, reason=reason)
     model = unpacked(mended(data))
+    if too_wide(Wiring(model)):
+        return Removal(data=data, reason="its tensors have more channels than can be followed")
     findings = find(model)
-    if not findings.removed or not may_renumber(model):
-        return data, findings.layers
-    _Cut(findings).run()
+    reason = _why_all_stay(findings)
+    if not reason and not may_renumber(model):
+        reason = "its metadata speak of tensors by their numbers, which would change"
+    if reason:
+        return Removal(data=data, reason=reason, layers=findings.layers)
+    try:
+        _Cut(findings).run()
+    except OverflowError as error:
+        return Removal(data=data, reason=str(error), layers=findings.layers)
     compact(model)
-    return written(model, len(data)), findings.layers
+    return Removal(data=written(model, len(data)), reason="", layers=findings.layers)
+
+
+def _why_all_stay(findings: Findings) -> str:
+    layers = findings.layers
+    constant = sum(layer.constant for layer in layers)
+    if findings.removed:
+        return ""
+    if not layers:
+        return "it has no convolution or dense op whose arithmetic is treated (int8 and float32 are)"
+    if not constant:
+        return f"none of its {sum(layer.channels for layer in layers):,} channels is dead"
+    return f"none of its {constant:,} dead channels can go exactly"
 
 
 class _Cut:

@@ -102,18 +102,11 @@ class Wiring:
         tensor = self.tensors[index]
         data = self.model.buffers[tensor.buffer].data
         dtype = self.dtype(index)
-        if (
-            data is None
-            or tensor.sparsity is not None
-            or dtype in ("int4", "uint4", "int2")
-            or dtype not in NUMPY_DTYPES
-        ):
+        plain = dtype in NUMPY_DTYPES and dtype not in ("int4", "uint4", "int2")
+        if data is None or not len(data) or tensor.sparsity is not None or not plain:
             return None
-        return (
-            np.asarray(data, np.uint8)
-            .view(np.dtype(NUMPY_DTYPES[dtype]).newbyteorder("<"))
-            .reshape(self.shape(index))
-        )
+        stored: Array = np.asarray(data, np.uint8).view(np.dtype(NUMPY_DTYPES[dtype]).newbyteorder("<"))
+        return stored.reshape(self.shape(index))
 
     def grid(self, index: int) -> tuple[npt.NDArray[np.float64], Integers] | None:
         """Scales and zero points of a quantized tensor."""
