@@ -24,6 +24,7 @@ def print_summary(result: BuildResult) -> None:
     first = result.packages[0]
     console.print()
     _steps(console, first)
+    _front(console, result)
     for package in result.packages:
         _before_after(console, package)
         _invariants(console, package)
@@ -48,6 +49,28 @@ def _steps(console: Console, package: PackageResult) -> None:
         )
     console.print(table)
     _left_alone(console, package)
+
+
+def _front(console: Console, result: BuildResult) -> None:
+    """The points that the plan of `[target]` chose from."""
+    if not result.pareto:
+        return
+    console.print()
+    title = "Plans that were carried out, by delivered bytes (→ ships)"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for name in ("", "delivered", "file", "macs", "metric", "drop"):
+        table.add_column(name, justify="left" if not name else "right")
+    for told in result.pareto:
+        low, high = told["interval"]
+        table.add_row(
+            "→" if told["chosen"] else "",
+            kilobytes(told["delivered_bytes"]),
+            kilobytes(told["file_bytes"]),
+            f"{told['macs']:,}",
+            f"{told['metric']:.4f}",
+            f"{told['drop']:+.4f} [{low:+.4f}, {high:+.4f}]",
+        )
+    console.print(table)
 
 
 def _left_alone(console: Console, package: PackageResult) -> None:

@@ -59,7 +59,7 @@ class Planned:
     keep: Mapping[str, Mapping[str, Json]]
     ledger: tuple[LedgerEntry, ...]
 
-    def front_json(self) -> list[Json]:
+    def front_json(self) -> list[dict[str, Json]]:
         """The front as build.json has it."""
         return [point.to_json(chosen=point is self.chosen) for point in self.front]
 

@@ -123,7 +123,7 @@ class BuildResult:
     findings: Sequence[dict[str, str]]
     seconds: dict[str, float]
     versions: dict[str, str]
-    pareto: Sequence[Json] = ()
+    pareto: Sequence[Mapping[str, Any]] = ()
     """The real points of the plan of `[target]`, by delivered bytes; () without one."""
 
     @property
