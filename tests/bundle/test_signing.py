@@ -237,3 +237,31 @@ def test_a_signature_that_model_signing_made(scene: Scene) -> None:
 def test_nothing_of_the_library_is_imported_for_reading() -> None:
     code = "import sys, edgepack.bundle; assert not {'cryptography', 'numpy', 'pydantic'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.slow
+def test_a_pkcs11_token(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real PKCS#11 module, in software; the key never leaves it."""
+    module = next((path for path in Path("/usr/lib").glob("**/libsofthsm2.so")), None)
+    if module is None or shutil.which("pkcs11-tool") is None:
+        pytest.skip("SoftHSM and OpenSC are not installed (softhsm2, opensc)")
+    (scene.folder / "tokens").mkdir()
+    (scene.folder / "softhsm2.conf").write_text(f"directories.tokendir = {scene.folder / 'tokens'}\n")
+    monkeypatch.setenv("SOFTHSM2_CONF", str(scene.folder / "softhsm2.conf"))
+    monkeypatch.setenv("TOKEN_PIN", "1234")
+    tool = f"pkcs11-tool --module {module} --token-label release --login --pin env:TOKEN_PIN --id 01"
+    made = shell(
+        "softhsm2-util --init-token --free --label release --pin 1234 --so-pin 1234\n"
+        f"{tool} --keypairgen --key-type EC:prime256v1 --label release\n"
+        f"{tool} --read-object --type pubkey -o token.der\n"
+        "openssl pkey -pubin -inform DER -in token.der -out token.pub\n",
+        scene.folder,
+    )
+    assert made.returncode == 0, made.stderr
+    contents, public = (
+        bundle.read_contents(scene.package),
+        signing.read_public_key(scene.folder / "token.pub"),
+    )
+    signer = signing.command_signer(f"{tool} --sign --mechanism ECDSA --signature-format openssl")
+    scene.sidecar.write_bytes(signing.sign(contents, signer, public, counter=1).encode())
+    bundle.verify(scene.package, bundle.Trust.of_keys([scene.folder / "token.pub"]))
