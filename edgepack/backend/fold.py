@@ -71,6 +71,17 @@ def fold_graph(graph: Graph, ranks: Mapping[str, int], names: Collection[str] | 
     return without_calls(dataclasses.replace(graph, layers=layers), alias, renamed)
 
 
+def foldable(graph: Graph, ranks: Mapping[str, int]) -> dict[str, str]:
+    """Layer → the BatchNormalization that `fold_graph` folds into it."""
+    outputs = {ref.call for _, ref in graph.outputs}
+    found = {}
+    for number, call in enumerate(graph.calls):
+        before = _foldable_before(graph, number, outputs, ranks)
+        if before is not None:
+            found[graph.calls[before].layer] = call.layer
+    return found
+
+
 def _foldable_before(graph: Graph, number: int, outputs: set[int], ranks: Mapping[str, int]) -> int | None:
     """Number of the call that the BatchNormalization of call `number` folds into."""
     call = graph.calls[number]

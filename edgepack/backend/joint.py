@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from edgepack.backend import joint_walk, session
+from edgepack.backend.fitted import Fitted
 from edgepack.backend.found import answer
 from edgepack.backend.joint_patches import drawn_patches
 from edgepack.backend.statistics_graph import Reading, opened
@@ -33,8 +34,6 @@ SAMPLES: Final = 512
 PATCHES: Final = 16_384
 PER_INPUT: Final = 16
 """Patches for each entry of a patch, at least, where the data give them."""
-RIDGE: Final = 0.02
-"""How much the refit is held to the weights as they were, as a share of the mean variance."""
 
 
 def joint(
@@ -109,7 +108,7 @@ class _Work:
         self.done += 1
         shared = self.graph.calls_of(name) > 1
         kernel, *bias = layer.get_weights()
-        fitted = _Fitted.of(seen, kernel) if shared else self._fitted(reading, seen, kernel, before, now)
+        fitted = Fitted.of(seen, kernel) if shared else self._fitted(reading, seen, kernel, before, now)
         chosen = rounded(fitted.weights, Curvature.of(fitted.statistics), float(price), self.per)
         values = [seen.fold(chosen, kernel.shape).astype(np.float32)]
         if bias:
@@ -118,60 +117,11 @@ class _Work:
 
     def _fitted(
         self, reading: Reading, seen: LayerStatistics, kernel: np.ndarray, before: list[Any], now: list[Any]
-    ) -> _Fitted:
+    ) -> Fitted:
         inputs = seen.mean.shape[1]
         limit = max(PATCHES, PER_INPUT * inputs)
         first, second = drawn_patches(reading, seen.layout, [before, now], limit, self.seed)
-        return _Fitted.to(seen, kernel, first, second)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Fitted:
-    """The weights [g, d, n] to be rounded, the moments of what they read now, and the mean output to be kept."""
-
-    weights: np.ndarray
-    statistics: LayerStatistics
-    mean_output: np.ndarray
-
-    @classmethod
-    def of(cls, seen: LayerStatistics, kernel: np.ndarray) -> _Fitted:
-        """The weights as they are."""
-        weights = seen.unfold(kernel)
-        return cls(weights=weights, statistics=seen, mean_output=np.einsum("gdn,gd->gn", weights, seen.mean))
-
-    @classmethod
-    def to(cls, seen: LayerStatistics, kernel: np.ndarray, before: np.ndarray, now: np.ndarray) -> _Fitted:
-        """Least squares of the original's outputs on the inputs as they are now.
-
-        Args:
-          before, now: [g, patches, d], the same positions in the original and in the changing model.
-        """
-        weights = seen.unfold(kernel)
-        count, inputs = now.shape[1], now.shape[2]
-        mean_before, mean = before.mean(axis=1, dtype=np.float64), now.mean(axis=1, dtype=np.float64)
-        centred = now - mean[:, None].astype(np.float32)
-        # Few patches say little about many inputs: the statistics of all samples stand beside them.
-        trust = 1.0 / (1.0 + 2.0 * inputs / count)
-        measured = (centred.transpose(0, 2, 1) @ centred).astype(np.float64) / count
-        covariance = trust * measured + (1.0 - trust) * seen.covariance
-        mean_output = np.einsum("gdn,gd->gn", weights, mean_before)
-        moved = dataclasses.replace(seen, mean=mean, covariance=covariance)
-        if seen.layout == "blocks" or before is now or np.array_equal(before, now):
-            return cls(weights=weights, statistics=moved, mean_output=mean_output)
-        drift = (before - now) - (mean_before - mean)[:, None].astype(np.float32)
-        missing = centred.transpose(0, 2, 1) @ (drift @ weights.astype(np.float32)) / count
-        solid = covariance.copy()
-        diagonal = np.arange(inputs)
-        variance = solid[:, diagonal, diagonal].mean(axis=1, keepdims=True)
-        solid[:, diagonal, diagonal] += RIDGE * variance + 1e-12
-        refitted = weights + trust * np.linalg.solve(solid, missing.astype(np.float64))
-        return cls(weights=refitted, statistics=moved, mean_output=mean_output)
-
-    def bias(self, bias: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-        """The bias with which the mean output stays what it was."""
-        lost = self.mean_output - np.einsum("gdn,gd->gn", chosen, self.statistics.mean)
-        corrected: np.ndarray = bias.astype(np.float64) + lost.reshape(-1, bias.size).sum(axis=0)
-        return corrected
+        return Fitted.to(seen, kernel, first, second)
 
 
 def _written(graph: Graph, readings: Mapping[str, Reading], changing: Any) -> Graph:

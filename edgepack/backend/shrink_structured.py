@@ -14,6 +14,8 @@ from edgepack.backend import rebuild
 from edgepack.backend.channel_choice import Choice, Goal, Statistics, choose, gone_rows, observed_role, sizes
 from edgepack.backend.cutting import Indices, cut
 from edgepack.backend.dead_channels import freeze
+from edgepack.backend.fold import affine, fold_graph, foldable
+from edgepack.backend.fold_operation import with_biases
 from edgepack.gate.channel_costs import PerLayer, Work, total, work
 from edgepack.gate.couplings import FIXED, Couplings
 from edgepack.gate.graph import Graph, Layer
@@ -37,20 +39,24 @@ def narrowed(
     """The model with the channels that cost least taken out until the goal is met, and notes by layer.
 
     Args:
-      graph: folded (biases everywhere), with weights.
+      graph: with weights; its normalizations stay, since training needs them.
       frozen: layer → why its channels must stay.
       settings: "keep" with "of", or "macs"; "align", "importance", "cost".
-      statistics: file of `numerics.layer_statistics` of this very model.
+      statistics: file of `numerics.layer_statistics` of this model folded.
       calibration, seed: of groups without statistics, see `channel_gains`.
     """
-    shapes = rebuild.shapes(graph)
-    couplings = Couplings(graph, shapes)
-    freeze(graph, couplings, frozen)
+    ranks = {
+        call.layer: len(shape[0]) for call, shape in zip(graph.calls, rebuild.shapes(graph), strict=True)
+    }
+    folded = with_biases(fold_graph(graph, ranks))
+    shapes = rebuild.shapes(folded)
+    couplings = Couplings(folded, shapes)
+    freeze(folded, couplings, frozen)
     known = {} if statistics is None else layer_statistics.read(Path(statistics))
-    works = work(graph, couplings, shapes)
+    works = work(folded, couplings, shapes)
     goal = _goal(settings, works, couplings)
     choice = choose(
-        graph,
+        folded,
         couplings,
         works,
         goal,
@@ -60,8 +66,15 @@ def narrowed(
         calibration=calibration,
         seed=seed,
     )
-    small = cut(_reconstructed(graph, couplings, known, choice.kept), couplings, choice.kept)
-    return small, _notes(couplings, choice, goal)
+    refitted = _reconstructed(folded, couplings, known, choice.kept)
+    whole = unfolded(graph, folded, refitted, foldable(graph, ranks))
+    own = Couplings(graph, rebuild.shapes(graph))
+    kept = {
+        own.find(own.opened[key]): choice.kept[couplings.find(group)]
+        for key, group in couplings.opened.items()
+        if couplings.find(group) in choice.kept
+    }
+    return cut(whole, own, kept), _notes(couplings, choice, goal)
 
 
 def _goal(settings: Mapping[str, Any], works: tuple[Work, ...], couplings: Couplings) -> Goal:
@@ -102,6 +115,41 @@ def _refitted(layer: Layer, role: str, statistics: Statistics, gone: Indices) ->
     weights[place] = matrix.reshape(kernel.shape).astype(np.float32)
     weights[-1] = bias.astype(np.float32)
     return dataclasses.replace(layer, weights=tuple(weights))
+
+
+def unfolded(graph: Graph, folded: Graph, refitted: Graph, normalizations: Mapping[str, str]) -> Graph:
+    """The model in which weights were changed where a normalization had been folded into them.
+
+    Args:
+      graph: with its normalizations.
+      folded: the same without them.
+      refitted: `folded` with other weights in some layers.
+      normalizations: layer → normalization that was folded into it.
+
+    Returns:
+      `graph`, computing what `refitted` does: kernels divided by the normalization's scale; what was added to a bias is
+      taken from the moving mean instead, which is the mean of what the layer then gives.
+    """
+    layers = dict(graph.layers)
+    for name, new in refitted.layers.items():
+        old = folded.layers[name]
+        if new is old:
+            continue
+        if name not in normalizations:
+            layers[name] = new
+            continue
+        normalization = graph.layers[normalizations[name]]
+        scale, _ = affine(normalization)
+        share = np.divide(1.0, scale, out=np.zeros_like(scale), where=scale != 0)
+        place = len(new.weights) - 2
+        weights = list(graph.layers[name].weights)
+        weights[place] = np.where(scale != 0, new.weights[place] * share, weights[place]).astype(np.float32)
+        *others, mean, variance = normalization.weights
+        shift = (new.weights[-1].astype(np.float64) - old.weights[-1]) * share
+        mean = (mean - shift).astype(np.float32)
+        layers[name] = dataclasses.replace(layers[name], weights=tuple(weights))
+        layers[normalization.name] = dataclasses.replace(normalization, weights=(*others, mean, variance))
+    return dataclasses.replace(graph, layers=layers)
 
 
 def _notes(couplings: Couplings, choice: Choice, goal: Goal) -> list[Note]:

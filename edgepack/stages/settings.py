@@ -105,6 +105,8 @@ class StageSettings(BaseModel):
 
     makes_new_architecture: ClassVar[bool] = False
     needs_training_data: ClassVar[bool] = False
+    keeps_normalizations: ClassVar[bool] = False
+    """Gets the candidate as it is where others that use statistics get the folded one."""
 
     use: str
     layers: Selector = Field(default_factory=Selector)

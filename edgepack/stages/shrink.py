@@ -26,6 +26,7 @@ class Shrink(StageSettings):
     """
 
     makes_new_architecture: ClassVar[bool] = True
+    keeps_normalizations: ClassVar[bool] = True
 
     use: Literal["shrink"] = "shrink"
     mode: Literal["exact", "structured", "depth"] = "exact"
@@ -78,7 +79,7 @@ class Shrink(StageSettings):
 
     @property
     def uses_statistics(self) -> bool:
-        """Whether channels are judged by data; folded, so that no normalization stands between weights and channels."""
+        """Whether channels are judged by data."""
         return self.mode != "exact"
 
     def plan_layer(self, target: Target) -> Decision:
