@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgepack.cli.trusting import trust_options
+
+if TYPE_CHECKING:
+    from edgepack.bundle import VerifiedBundle
 
 
 @click.command("verify")
@@ -40,9 +43,6 @@ def command(
     Exit codes: 0 trusted, 65 a broken package, 77 not trusted.
     """
     from edgepack import errors
-    from edgepack.bundle import rollback
-    from edgepack.bundle.admission import trust_of
-    from edgepack.bundle.verification import accept, verify
 
     if print_verifier:
         source = Path(__file__).parents[1] / "bundle" / "device_verifier.py"
@@ -52,35 +52,51 @@ def command(
         raise click.UsageError("missing argument 'PACKAGE'")
     if (trust is None) == (not keys):
         raise click.UsageError("say whom to trust: either --key edgepack.pub or --trust trust.toml")
+    answer: dict[str, Any] = {"schema": "edgepack.verify/1", "package": str(package)}
     try:
-        policy = trust_of(keys, trust)
-        if start_state:
-            if policy.state is None:
-                raise errors.BadInputError(
-                    f'{policy.source}: names no state to begin; add state = "counters.json" to a trust file'
-                )
-            rollback.start(policy.state)
-        found = verify(package, policy, signature=signature)
-        if not no_record:
-            accept(found, policy)
+        found = _verified(package, keys, trust, signature, record=not no_record, start_state=start_state)
     except errors.EdgepackError as error:
+        answer |= {"verified": False, "error": str(error), "exit_code": error.exit_code}
         if as_json:
-            told = {"verified": False, "error": str(error), "exit_code": error.exit_code}
-            click.echo(json.dumps({"schema": "edgepack.verify/1", "package": str(package), **told}, indent=1))
+            click.echo(json.dumps(answer, indent=1))
         raise
-    contents = found.contents
-    answer: dict[str, Any] = {
-        "schema": "edgepack.verify/1",
-        "package": str(package),
+    answer |= {
         "verified": True,
-        "sha256": contents.sha256,
-        "name": contents.name,
-        "version": contents.version,
+        "sha256": found.contents.sha256,
+        "name": found.contents.name,
+        "version": found.contents.version,
         "counter": found.counter,
         "key": {"name": found.key.name, "sha256": found.key.fingerprint},
     }
     click.echo(json.dumps(answer, indent=1) if as_json else _text(answer))
     return 0
+
+
+def _verified(
+    package: Path,
+    keys: tuple[Path, ...],
+    trust: Path | None,
+    signature: Path | None,
+    *,
+    record: bool,
+    start_state: bool,
+) -> VerifiedBundle:
+    from edgepack import errors
+    from edgepack.bundle import rollback
+    from edgepack.bundle.admission import trust_of
+    from edgepack.bundle.verification import accept, verify
+
+    policy = trust_of(keys, trust)
+    if start_state:
+        if policy.state is None:
+            raise errors.BadInputError(
+                f'{policy.source}: names no state to begin; add state = "counters.json" to a trust file'
+            )
+        rollback.start(policy.state)
+    found = verify(package, policy, signature=signature)
+    if record:
+        accept(found, policy)
+    return found
 
 
 def _text(answer: dict[str, Any]) -> str:
