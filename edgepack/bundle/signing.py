@@ -47,16 +47,7 @@ def read_public_key(path: Path) -> bytes:
       BadInputError: no P-256 public key.
       StorageError: it cannot be read.
     """
-    return public_key(_read_key(path), str(path))
-
-
-def public_key(pem: bytes, source: str) -> bytes:
-    """Canonical PEM of a public key in PEM.
-
-    Raises:
-      BadInputError: no P-256 public key.
-    """
-    return _pem(_public(pem, source))
+    return _pem(_public(_read_key(path), str(path)))
 
 
 def fingerprint(public_pem: bytes) -> str:
