@@ -13,7 +13,7 @@ from edgepack import exact, tflite
 from edgepack.tflite.dead_channels import BORDER, INEXACT, LAST, READ
 from edgepack.tflite.precheck import parse
 from edgepack.tflite.removal import without_dead_channels
-from tests.tflite.handmade_network import Network
+from tests.tflite.handmade_network import GRID, Network
 
 BELOW, ABOVE = -0.8, 0.8
 """A bias that RELU turns to zero, and one that stays."""
@@ -204,12 +204,15 @@ def _random_network(seed: int, integer: bool) -> bytes:
             "bias": (None, BELOW, ABOVE, 0.0)[int(random.integers(4))],
         }
 
+    def like(source: int) -> str:  # XNNPACK wants the parts of a concatenation on one grid
+        return "relu6" if net.grids[source] == GRID["relu6"] else "relu"
+
     x = net.conv(net.input, 8, stride=int(random.integers(1, 3)), **dead(8))
     steps: list[Callable[[int], int]] = [
         lambda x: net.depthwise(x, stride=int(random.integers(1, 3)), **dead(net.shapes[x][-1])),
         lambda x: net.conv(x, 7, size=1, activation="relu6", **dead(7)),
         lambda x: net.add(x, net.conv(x, net.shapes[x][-1], activation="none", **dead(net.shapes[x][-1]))),
-        lambda x: net.concat(x, net.conv(x, 4, **dead(4))),
+        lambda x: net.concat(x, net.conv(x, 4, activation=like(x), **dead(4))),
         lambda x: net.conv(
             x, 6, mute=tuple(random.choice(net.shapes[x][-1], 2, replace=False).tolist()), **dead(6)
         ),
