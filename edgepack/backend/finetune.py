@@ -10,6 +10,7 @@ from edgepack.backend import learned_ranges, qat, rebuild, session
 from edgepack.backend.epochs import Report
 from edgepack.backend.found import answer
 from edgepack.backend.training import fit
+from edgepack.data import Dataset
 from edgepack.records import Json
 
 TITLE = "quantization-aware training"
@@ -46,6 +47,7 @@ def finetune(
     else:
         session.seed_everything(seed)
         emulated = qat.emulation(model)
+        emulated.settle(Dataset.from_json(dict(training["dataset"])))
         history = fit(
             emulated.model, training, keep, seed, report, emulation=emulated, notes=notes, title=TITLE
         )

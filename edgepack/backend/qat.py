@@ -17,12 +17,17 @@ from typing import Any, Final
 
 from edgepack import errors
 from edgepack.backend.fold import fold_batch_normalization
+from edgepack.data import Dataset
 from edgepack.records import Json
 
 ADDED: Final = frozenset({"Conv1D"})
 """Kinds that TF-MOT's list leaves out although its convolution settings fit them."""
 RANGE_KEEPING: Final = frozenset({"linear", "relu"})
 """Activations that TF-MOT emulates and the converter fuses, so that the layer's output is the op's."""
+
+SETTLED_ON: Final = 128
+DECAY: Final = 0.99
+"""Of the ranges' moving averages, per update."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +54,23 @@ class Emulation:
             trained: list[Any] = self.twin.get_layer(f"quant_{name}").trainable_weights[:count]
             return trained
         return list(self.twin.get_layer(name).weights)
+
+    def settle(self, dataset: Dataset) -> None:
+        """Starts every activation's range at what samples show; TF-MOT starts at ±6 and takes thousands of updates
+        to leave it, while activations near 0 all round to 0 and nothing is learned.
+
+        Args:
+          dataset: training samples; the first `SETTLED_ON` are looked at.
+        """
+        samples = dataset.rows(0, min(SETTLED_ON, dataset.count))
+        bound = [samples[name] for name in self.twin.input_names]
+        untouched = [layer for layer in self.twin.layers if type(layer).__name__ == "BatchNormalization"]
+        kept = [layer.get_weights() for layer in untouched]
+        _follow(self.twin, decay=0.0)  # the ranges become those of this batch
+        self.twin(bound if len(bound) > 1 else bound[0], training=True)
+        _follow(self.twin, decay=DECAY)
+        for layer, weights in zip(untouched, kept, strict=True):
+            layer.set_weights(weights)
 
     def finish(self) -> dict[str, tuple[float, float]]:
         """Takes the trained weights into `model`.
@@ -145,6 +167,38 @@ def _known_activation(layer: Any) -> bool:
 
 def _left(layer: str, reason: str) -> dict[str, Json]:
     return {"layer": layer, "action": "left alone", "reason": f"quantization_aware: {reason}"}
+
+
+def _follow(twin: Any, *, decay: float) -> None:
+    """Makes the ranges of all activations follow the batches with another decay than TF-MOT's fixed 0.999."""
+    from tensorflow_model_optimization.python.core.quantization.keras import quant_ops, quantizers
+
+    class Following(quantizers.MovingAverageQuantizer):
+        def __call__(self, inputs: Any, training: Any, weights: Mapping[str, Any], **more: Any) -> Any:
+            return quant_ops.MovingAvgQuantize(
+                inputs,
+                weights["min_var"],
+                weights["max_var"],
+                ema_decay=decay,
+                is_training=training,
+                num_bits=self.num_bits,
+                per_channel=self.per_axis,
+                symmetric=self.symmetric,
+                narrow_range=self.narrow_range,
+            )
+
+    def followed(quantizer: Any) -> Any:
+        if not isinstance(quantizer, quantizers.MovingAverageQuantizer):
+            return quantizer
+        return Following(**quantizer.get_config())
+
+    for layer in twin.layers:
+        if getattr(layer, "quantizer", None) is not None:
+            layer.quantizer = followed(layer.quantizer)
+        if getattr(layer, "_output_quantizers", None):
+            layer._output_quantizers = [followed(quantizer) for quantizer in layer._output_quantizers]
+        for activation in getattr(layer, "_quantize_activations", ()):
+            activation.quantizer = followed(activation.quantizer)
 
 
 def _input_ranges(twin: Any) -> dict[str, tuple[float, float]]:

@@ -124,5 +124,5 @@ def test_a_model_without_a_layer_to_emulate_is_refused() -> None:
 
     sequence = tf_keras.Input((6, 4), name="sequence")
     model = tf_keras.Model(sequence, layers.LSTM(3, name="memory")(sequence))
-    with pytest.raises(errors.ModelError, match="memory: .*cannot emulate int8 in a LSTM layer"):
+    with pytest.raises(errors.ModelError, match=r"memory: .*cannot emulate int8 in a LSTM layer"):
         qat.emulation(model)
