@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from edgepack.deliver.tree import Tree
 
 RECEIVERS: Final[dict[str, str]] = {
+    "android": "edgepack.deliver.android:tree",
+    "ios": "edgepack.deliver.ios:tree",
     "linux": "edgepack.deliver.linux:tree",
     "mcu": "edgepack.deliver.mcu:tree",
     "release": "edgepack.deliver.release:tree",

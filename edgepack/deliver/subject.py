@@ -90,11 +90,12 @@ def identifier(name: str) -> str:
     return plain if plain[0].isalpha() else f"m_{plain}"
 
 
-def camel(name: str) -> str:
-    """A type's name.
+def type_stem(name: str) -> str:
+    """What a type's name begins with, before "Model".
 
     Example:
-      >>> camel("key-word.spotting 2")
-      'KeyWordSpotting2'
+      >>> type_stem("key-word.spotting 2"), type_stem("vision-model"), type_stem("model")
+      ('KeyWordSpotting2', 'Vision', 'Packed')
     """
-    return "".join(word[:1].upper() + word[1:] for word in identifier(name).split("_"))
+    words = [word.capitalize() for word in identifier(name).split("_")]
+    return "".join(words).removesuffix("Model") or "Packed"

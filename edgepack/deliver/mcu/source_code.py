@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from importlib import resources
-from string import Template
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from edgepack.deliver import templates
 from edgepack.deliver.subject import Subject
 from edgepack.tflite import Model
 from edgepack.tflite.arena import arena
@@ -23,14 +22,8 @@ C_TYPES = {
 
 
 def filled(template: str, values: dict[str, Any]) -> bytes:
-    """A file of `templates/` with its $names replaced; an unknown $name is a defect and raises KeyError."""
-    text = (
-        resources.files("edgepack.deliver.mcu")
-        .joinpath("templates")
-        .joinpath(template)
-        .read_text(encoding="utf-8")
-    )
-    return Template(text).substitute(values).encode()
+    """A file of this receiver's `templates`."""
+    return templates.filled("edgepack.deliver.mcu", template, values)
 
 
 def c_array(data: bytes) -> str:
