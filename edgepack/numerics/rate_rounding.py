@@ -29,7 +29,7 @@ Per: TypeAlias = Literal["tensor", "channel"]
 
 MOST: Final = 127
 """Largest code of an int8 weight in TFLite."""
-SAMPLE: Final = 65_536
+SAMPLE: Final = 16_384
 """Weights that an estimate looks at, at most."""
 FINER_AND_COARSER: Final = (0.8, 1.0, 1.3)
 """Steps that are tried, as multiples of the best one at high rates."""

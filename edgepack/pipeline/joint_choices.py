@@ -20,8 +20,11 @@ Array: TypeAlias = npt.NDArray[Any]
 Key: TypeAlias = tuple[str, str]
 """Layer and kernel role."""
 
-STEPS: Final = 30
-"""Prices that a kernel is tried at, each twice the one before: from the finest int8 grid to hardly any weight left."""
+STEPS_AN_OCTAVE: Final = 2
+STEPS: Final = 60
+"""Prices that a kernel is tried at: from the finest int8 grid to hardly any weight left."""
+NEARLY_NOTHING: Final = 0.98
+"""Share of zeros beyond which no higher price is tried."""
 INT8_BITS: Final = 7.0
 """What a weight that is only rounded to int8 takes, delivered."""
 
@@ -91,8 +94,10 @@ def _table(kernel: Array, seen: LayerStatistics, per: Per) -> Table:
     # The price at which the finest grid of int8 is the right one (see `rate_rounding`), on a scale common to all kernels.
     finest = float(np.abs(weights).max()) / MOST
     price = math.log(2) / 6 * float(stiff.mean()) * finest**2
-    first = math.floor(math.log2(max(price, 1e-280)))
-    prices = [2.0 ** (first + number) for number in range(STEPS)]
-    estimates = [estimate(weights, stiff, price, per) for price in prices]
-    last = next((number for number, each in enumerate(estimates) if each.zeros > 0.98), len(prices) - 1)
-    return Table(prices=tuple(prices[: last + 1]), estimates=tuple(estimates[: last + 1]))
+    first = math.floor(STEPS_AN_OCTAVE * math.log2(max(price, 1e-280)))
+    prices: list[float] = []
+    estimates: list[Estimate] = []
+    while len(prices) < STEPS and not (estimates and estimates[-1].zeros > NEARLY_NOTHING):
+        prices.append(2.0 ** ((first + len(prices)) / STEPS_AN_OCTAVE))
+        estimates.append(estimate(weights, stiff, prices[-1], per))
+    return Table(prices=tuple(prices), estimates=tuple(estimates))

@@ -19,7 +19,7 @@ from edgepack.records import Artifact, Candidate, Json
 from edgepack.stages.quantize import Quantize
 
 CANDIDATE: Final = "candidate.h5"
-SAMPLES: Final = 500
+SAMPLES: Final = 200
 """Calibration samples that a conversion looks at, where the recipe does not say: every point is converted."""
 
 Plan = Mapping[str, float]
