@@ -31,8 +31,9 @@ STYLES: Final[dict[str, Style]] = {
     "published int8": {"color": GREY, "marker": "D", "markerfacecolor": "white"},
 }
 FLOAT: Final = "float original"
+JOINT: Final = "edgepack joint plan"
 DEEPEST: Final = 0.12
-"""How far below the best a panel reaches; what fell deeper is drawn on its lower edge with an arrow."""
+"""How far below the best a panel reaches; what fell deeper has its value written on the lower edge."""
 COLUMNS, WIDTH, HEIGHT = 2, 4.6, 3.3
 SETTINGS: Final[dict[Any, Any]] = {
     "svg.fonttype": "none",
@@ -101,7 +102,7 @@ def _panel(axes: Axes, name: str, facts: Mapping[str, Any], rows: Sequence[Found
         axes.axhline(value, color="#444444", linewidth=0.9, linestyle=":", label=FLOAT)
     axes.set_ylim(low - room, high + room)
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0)))
+    axes.xaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda size, _: f"{size / 1000:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_minor_locator(LogLocator(base=10, subs=()))
@@ -115,14 +116,22 @@ def _panel(axes: Axes, name: str, facts: Mapping[str, Any], rows: Sequence[Found
 def _line(axes: Axes, method: str, rows: Sequence[Found], low: float) -> None:
     style = STYLES[method]
     sizes = [(row.sizes or {})["delivered"] for row in rows]
-    values = [max(row.value or 0.0, low) for row in rows]
+    values = [row.value or 0.0 for row in rows]
     axes.plot(sizes, values, label=method, **style)
-    for size, value, row in zip(sizes, values, rows, strict=True):
-        if (row.value or 0.0) < low:
-            axes.annotate(
-                f"{row.value:.2f}", (size, value), xytext=(3, 4), textcoords="offset points", fontsize=7,
-                color=style["color"],
-            )  # fmt: skip
+    if method == JOINT:
+        bars = {"fmt": "none", "ecolor": style["color"], "elinewidth": 0.8, "capsize": 2, "zorder": 4}
+        axes.errorbar(sizes, values, yerr=_reach(rows), **bars)
+    for size, value in zip(sizes, values, strict=True):
+        if value < low:
+            place = {"xytext": (0, 1), "textcoords": "offset points", "fontsize": 7, "ha": "center"}
+            axes.annotate(f"{value:.2f} ↓", (size, low), color=style["color"], **place)
+
+
+def _reach(rows: Sequence[Found]) -> list[list[float]]:
+    """How far each value's paired 95 % interval reaches below and above it."""
+    below = [max(0.0, row.interval[1] - row.drop) if row.interval else 0.0 for row in rows]
+    above = [max(0.0, row.drop - row.interval[0]) if row.interval else 0.0 for row in rows]
+    return [below, above]
 
 
 def floor(values: Sequence[float]) -> float:
