@@ -159,3 +159,59 @@ def take(array: Array, places: Indices | None, axis: int) -> Array:
 
 def _spread(kept: Indices, units: int, gates: int) -> Indices:
     return np.concatenate([kept + gate * units for gate in range(gates)])
+
+
+def silence(graph: Graph, couplings: Couplings, kept: Mapping[int, Indices]) -> Graph:
+    """The model at full width in which the channels that do not stay are zero: what `cut` leaves, before it cuts.
+
+    Args:
+      graph, couplings, kept: as for `cut`.
+
+    Returns:
+      A graph with zeros in place of the outgoing weights and biases of those channels; activations that keep zero keep
+      them silent.
+    """
+    layers = dict(graph.layers)
+    for number, call in enumerate(graph.calls):
+        layer, row = layers[call.layer], couplings.outputs(number)[0]
+        stay = indices(couplings, kept, row)
+        if stay is None or not layer.weights:
+            continue
+        gone = np.setdiff1d(np.arange(sum(part.width for part in row)), stay)
+        layers[layer.name] = dataclasses.replace(layer, weights=_silent(layer, gone))
+    return dataclasses.replace(graph, layers=layers)
+
+
+def _silent(layer: Layer, gone: Indices) -> tuple[Array, ...]:
+    """Weights of a layer whose output channels `gone` are zero."""
+    if layer.kind == "TimeDistributed":
+        inner = layer.config["layer"]
+        return _silent(dataclasses.replace(layer, kind=inner["kind"], config=inner["config"]), gone)
+    if layer.kind == "Bidirectional":
+        half, units = len(layer.weights) // 2, layer.config["layer"]["config"]["units"]
+        joined = layer.config.get("merge_mode", "concat") == "concat"
+        parts = (gone[gone < units], gone[gone >= units] - units) if joined else (gone, gone)
+        found: list[Array] = []
+        for part, weights in zip(parts, (layer.weights[:half], layer.weights[half:]), strict=True):
+            inner = layer.config["layer"]
+            one = dataclasses.replace(layer, kind=inner["kind"], config=inner["config"], weights=weights)
+            found += _silent(one, part)
+        return tuple(found)
+    places = _spread(gone, layer.config["units"], GATES[layer.kind]) if layer.kind in GATES else gone
+    first = 1 if layer.kind.startswith("SeparableConv") else 0
+    return tuple(
+        _zeroed(weight, places, _output_axis(layer, number)) if number >= first else weight
+        for number, weight in enumerate(layer.weights)
+    )
+
+
+def _output_axis(layer: Layer, number: int) -> int:
+    return -2 if number == 0 and (layer.kind.endswith("Transpose") or layer.kind in DEPTHWISE) else -1
+
+
+def _zeroed(weight: Array, places: Indices, axis: int) -> Array:
+    if weight.shape[axis] <= (places.max() if len(places) else -1):  # shared along the axis, or a multiplier
+        return weight
+    changed = np.moveaxis(weight.copy(), axis, 0)
+    changed[places] = 0
+    return np.moveaxis(changed, 0, axis)

@@ -19,9 +19,9 @@ from edgepack.backend import joint_walk, session
 from edgepack.backend.fitted import Fitted
 from edgepack.backend.found import answer
 from edgepack.backend.joint_patches import drawn_patches
+from edgepack.backend.refit import written
 from edgepack.backend.statistics_graph import Reading, opened
 from edgepack.backend.statistics_inputs import samples_of
-from edgepack.gate.facts import kernels
 from edgepack.gate.graph import Graph
 from edgepack.numerics import layer_statistics
 from edgepack.numerics.layer_statistics import LayerStatistics
@@ -78,7 +78,7 @@ def joint(
     given = samples_of(original, calibration, SAMPLES, seed)
     count = joint_walk.affordable(original, given.count)
     joint_walk.side_by_side(original, changing, given.rows(0, count), work.visit)
-    rebuild.save(rebuild.build(_written(graph, work.readings, changing)), Path(target))
+    rebuild.save(rebuild.build(written(graph, work.readings, changing)), Path(target))
     return answer(Path(target), {layer: {"kernels": list(roles)} for layer, roles in layers.items()})
 
 
@@ -122,18 +122,3 @@ class _Work:
         limit = max(PATCHES, PER_INPUT * inputs)
         first, second = drawn_patches(reading, seen.layout, [before, now], limit, self.seed)
         return Fitted.to(seen, kernel, first, second)
-
-
-def _written(graph: Graph, readings: Mapping[str, Reading], changing: Any) -> Graph:
-    """The graph with the weights of the opened model in the places where they came from."""
-    layers = dict(graph.layers)
-    for name, reading in readings.items():
-        layer = layers[reading.layer]
-        index = next(kernel.index for kernel in kernels(layer) if kernel.role == reading.role)
-        kernel, *bias = changing.get_layer(name).get_weights()
-        weights = list(layer.weights)
-        weights[index] = kernel.reshape(weights[index].shape)
-        if bias:
-            weights[-1] = bias[0]
-        layers[reading.layer] = dataclasses.replace(layer, weights=tuple(weights))
-    return dataclasses.replace(graph, layers=layers)

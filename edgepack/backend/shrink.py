@@ -59,7 +59,7 @@ def shrink(
     if settings["mode"] == "exact":
         after, told = without_dead_channels(before, frozen)
     elif settings["mode"] == "depth":
-        after, told = without_blocks(before, frozen, settings, calibration, seed, report)
+        after, told = without_blocks(before, frozen, settings, statistics, calibration, seed, report)
     else:
         after, told = narrowed(before, frozen, settings, statistics, calibration, seed)
     notes += [*told, _summary(before, after)]

@@ -7,7 +7,8 @@ loss that labels drawn from that model would rise by.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import dataclasses
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from edgepack.backend import rebuild
 from edgepack.backend.channel_choice import sizes
 from edgepack.backend.epochs import Report
 from edgepack.backend.fold import without_calls
+from edgepack.backend.remaking import remade
 from edgepack.backend.statistics_inputs import samples_of
 from edgepack.gate.channel_costs import Work, total, work
 from edgepack.gate.coupling_rules import Shape
@@ -53,24 +55,26 @@ def without_blocks(
     graph: Graph,
     frozen: Mapping[str, str],
     settings: Mapping[str, Any],
+    statistics: str | None,
     calibration: Mapping[str, Any] | None,
     seed: int,
     report: Report,
 ) -> tuple[Graph, list[Note]]:
-    """The model without its least needed residual blocks, and notes.
+    """The model without its least needed residual blocks, what follows them refitted; and notes.
 
     Args:
       graph: with weights.
       frozen: layer → why it must stay; a block with such a layer stays.
       settings: "blocks", how many go; or "keep" (a share of the multiply-adds) or "macs".
+      statistics: file of `numerics.layer_statistics` of this model folded.
       calibration: samples to measure on; None for made-up inputs.
       seed: of made-up inputs.
     """
     notes: list[Note] = []
     answers = _Answers(graph, calibration, seed)
     original, goal = answers.of(graph), _goal(graph, settings)
-    gone = 0
-    while not goal(graph, gone):
+    whole_graph, gone = graph, list[Block]()
+    while not goal(graph, len(gone)):
         whole = macs(graph)
         found = []
         for block in blocks(graph, rebuild.shapes(graph)):
@@ -82,11 +86,28 @@ def without_blocks(
             notes.append(_note("", "left alone", "no residual block is left that could go"))
             break
         _, _, loss, block, graph = min(found, key=lambda each: each[:2])
-        gone += 1
-        report(f"{gone} blocks removed", None)
+        gone.append(block)
+        report(f"{len(gone)} blocks removed", None)
         reason = f"removed with its block; the outputs are then {loss:.4g} from the original's"
         notes += [_note(name, "acted", reason) for name in block.layers]
+    if gone:
+        names = {name for block in gone for name in block.layers}
+        made_good = remade(
+            whole_graph, lambda folded: (_without_weights(folded, names), {}), statistics, calibration, seed
+        )
+        graph = dataclasses.replace(graph, layers={name: made_good.layers[name] for name in graph.layers})
     return graph, notes
+
+
+def _without_weights(graph: Graph, names: Collection[str]) -> Graph:
+    """The graph with zeros in all weights of some layers, so that what they give is zero."""
+    layers = {
+        name: dataclasses.replace(layer, weights=tuple(np.zeros_like(weight) for weight in layer.weights))
+        if name in names
+        else layer
+        for name, layer in graph.layers.items()
+    }
+    return dataclasses.replace(graph, layers=layers)
 
 
 def macs(graph: Graph) -> float:

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from edgepack import errors
 from edgepack.backend import rebuild
 from edgepack.backend.channel_choice import Choice, Goal, Statistics, choose, gone_rows, observed_role, sizes
-from edgepack.backend.cutting import Indices, cut
+from edgepack.backend.cutting import Indices, cut, silence
 from edgepack.backend.dead_channels import freeze
-from edgepack.backend.fold import affine, fold_graph, foldable
-from edgepack.backend.fold_operation import with_biases
+from edgepack.backend.remaking import folded_with_biases, remade
 from edgepack.gate.channel_costs import PerLayer, Work, total, work
 from edgepack.gate.couplings import FIXED, Couplings
-from edgepack.gate.graph import Graph, Layer
+from edgepack.gate.graph import Graph
 from edgepack.gate.readers import readers
 from edgepack.numerics import layer_statistics
-from edgepack.numerics.channel_pruning import reconstructed
 from edgepack.records import Json
 
 Note = dict[str, Json]
@@ -45,10 +40,7 @@ def narrowed(
       statistics: file of `numerics.layer_statistics` of this model folded.
       calibration, seed: of groups without statistics, see `channel_gains`.
     """
-    ranks = {
-        call.layer: len(shape[0]) for call, shape in zip(graph.calls, rebuild.shapes(graph), strict=True)
-    }
-    folded = with_biases(fold_graph(graph, ranks))
+    folded, _ = folded_with_biases(graph)
     shapes = rebuild.shapes(folded)
     couplings = Couplings(folded, shapes)
     freeze(folded, couplings, frozen)
@@ -66,8 +58,10 @@ def narrowed(
         calibration=calibration,
         seed=seed,
     )
-    refitted = _reconstructed(folded, couplings, known, choice.kept)
-    whole = unfolded(graph, folded, refitted, foldable(graph, ranks))
+    gone = _gone(folded, couplings, known, choice.kept)
+    whole = remade(
+        graph, lambda model: (silence(model, couplings, choice.kept), gone), statistics, calibration, seed
+    )
     own = Couplings(graph, rebuild.shapes(graph))
     kept = {
         own.find(own.opened[key]): choice.kept[couplings.find(group)]
@@ -90,66 +84,17 @@ def _goal(settings: Mapping[str, Any], works: tuple[Work, ...], couplings: Coupl
     return Goal(measure=measure, limit=limit, price=COSTS[settings["cost"] or of])
 
 
-def _reconstructed(
+def _gone(
     graph: Graph, couplings: Couplings, statistics: Statistics, kept: Mapping[int, Indices]
-) -> Graph:
-    """The model in which what reads channels that go does without them as well as it can."""
-    layers = dict(graph.layers)
+) -> dict[tuple[str, str], Indices]:
+    """(layer, role) → rows of a reading kernel that go with their channels."""
+    found = {}
     for reader in readers(graph, couplings):
-        layer = layers[reader.layer]
+        layer = graph.layers[reader.layer]
         role = observed_role(layer, statistics)
-        if role is None or not layer.config.get("use_bias", True):
-            continue
-        gone = gone_rows(layer, role, reader, kept)
-        if len(gone):
-            layers[layer.name] = _refitted(layer, role, statistics, gone)
-    return dataclasses.replace(graph, layers=layers)
-
-
-def _refitted(layer: Layer, role: str, statistics: Statistics, gone: Indices) -> Layer:
-    place = 1 if role == "pointwise" else 0
-    kernel, weights = layer.weights[place], list(layer.weights)
-    matrix, bias = reconstructed(
-        kernel.reshape(-1, kernel.shape[-1]), weights[-1], statistics[layer.name, role], gone
-    )
-    weights[place] = matrix.reshape(kernel.shape).astype(np.float32)
-    weights[-1] = bias.astype(np.float32)
-    return dataclasses.replace(layer, weights=tuple(weights))
-
-
-def unfolded(graph: Graph, folded: Graph, refitted: Graph, normalizations: Mapping[str, str]) -> Graph:
-    """The model in which weights were changed where a normalization had been folded into them.
-
-    Args:
-      graph: with its normalizations.
-      folded: the same without them.
-      refitted: `folded` with other weights in some layers.
-      normalizations: layer → normalization that was folded into it.
-
-    Returns:
-      `graph`, computing what `refitted` does: kernels divided by the normalization's scale; what was added to a bias is
-      taken from the moving mean instead, which is the mean of what the layer then gives.
-    """
-    layers = dict(graph.layers)
-    for name, new in refitted.layers.items():
-        old = folded.layers[name]
-        if new is old:
-            continue
-        if name not in normalizations:
-            layers[name] = new
-            continue
-        normalization = graph.layers[normalizations[name]]
-        scale, _ = affine(normalization)
-        share = np.divide(1.0, scale, out=np.zeros_like(scale), where=scale != 0)
-        place = len(new.weights) - 2
-        weights = list(graph.layers[name].weights)
-        weights[place] = np.where(scale != 0, new.weights[place] * share, weights[place]).astype(np.float32)
-        *others, mean, variance = normalization.weights
-        shift = (new.weights[-1].astype(np.float64) - old.weights[-1]) * share
-        mean = (mean - shift).astype(np.float32)
-        layers[name] = dataclasses.replace(layers[name], weights=tuple(weights))
-        layers[normalization.name] = dataclasses.replace(normalization, weights=(*others, mean, variance))
-    return dataclasses.replace(graph, layers=layers)
+        if role is not None:
+            found[layer.name, role] = gone_rows(layer, role, reader, kept)
+    return found
 
 
 def _notes(couplings: Couplings, choice: Choice, goal: Goal) -> list[Note]:

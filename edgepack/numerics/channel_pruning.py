@@ -177,45 +177,6 @@ def paired(products: Array) -> Curve:
     return Curve(order=np.array(order, np.int64), errors=np.array(errors))
 
 
-def reconstructed(
-    kernel: Array, bias: Array, statistics: LayerStatistics, gone: Indices
-) -> tuple[Array, Array]:
-    """Weights and bias of a layer whose inputs `gone` are no longer there: least squares on what it used to give.
-
-    Args:
-      kernel: [d, n].
-      bias: [n].
-      statistics: of that kernel; with layout "blocks" only the bias makes up for what is gone.
-      gone: rows of the kernel.
-
-    Returns:
-      kernel [d, n] with zeros in the rows that are gone, bias [n]; float64.
-
-    Example:
-      >>> moments = LayerStatistics(mean=np.array([[1.0, 1.0]]), covariance=np.array([[[1.0, 1.0], [1.0, 1.0]]]),
-      ...                           gradient=np.ones((1, 1, 1)), positions=1.0, samples=9)
-      >>> weights, bias = reconstructed(np.array([[1.0], [2.0]]), np.zeros(1), moments, np.array([1]))
-      >>> weights.round(1).tolist(), bias.round(1).tolist()
-      ([[3.0], [0.0]], [0.0])
-    """
-    old = np.asarray(kernel, np.float64)
-    stay = np.setdiff1d(np.arange(len(old)), gone)
-    new = old.copy()
-    new[gone] = 0.0
-    if statistics.layout == "whole":
-        covariance = np.asarray(statistics.covariance[0], np.float64)
-        among = _damped(covariance)[np.ix_(stay, stay)]
-        new[stay] += np.linalg.solve(among, covariance[np.ix_(stay, gone)] @ old[gone])
-    return new, np.asarray(bias, np.float64) + (old - new).T @ mean(statistics)
-
-
-def mean(statistics: LayerStatistics) -> Array:
-    """E[x] in the order of the kernel's rows, [d]."""
-    if statistics.layout == "blocks":
-        return statistics.mean.T.reshape(-1)
-    return np.asarray(statistics.mean[0])
-
-
 def rows_of(places: Indices, inputs: int, taps: int) -> Indices:
     """Rows of a kernel matrix [taps · inputs, n] that belong to places along its input axis.
 
