@@ -72,6 +72,7 @@ def build(recipe: Recipe, options: Options, reporter: Reporter) -> BuildResult:
       EdgepackError: bad input, crashed children, disk. A missed budget is no error: see `BuildResult.passed`.
     """
     devices = [device.load(name, beside=recipe.directory) for name in options.devices]
+    _require_int4(recipe, devices)
     output.prepare(options.out)
     with (
         Store(options.cache) as store,
@@ -108,6 +109,16 @@ def build(recipe: Recipe, options: Options, reporter: Reporter) -> BuildResult:
     )
     output.write_result(options.out, result.to_json())
     return result
+
+
+def _require_int4(recipe: Recipe, devices: Sequence[Device]) -> None:
+    """Four-bit kernels only for devices whose runtime is known to have them."""
+    for target in devices:
+        if recipe.quantize.pack_int4 and "int4" not in target.dtypes:
+            raise errors.RecipeError(
+                f"{recipe.path}: [quantize] pack_int4 = true: device {target.name!r} is not known to run int4 (its "
+                f"dtypes are {', '.join(target.dtypes)}); remove it, or build for that device with another recipe"
+            )
 
 
 def _compressed(

@@ -46,7 +46,7 @@ class Made:
     name: str
     judgement: Judgement
     helps: str = ""
-    slimming: LedgerEntry | None = None
+    finishing: tuple[LedgerEntry, ...] = ()
 
 
 @dataclass(kw_only=True)
@@ -61,6 +61,7 @@ class Climb:
       searches: what may be tried by itself.
       promised: see `Refiner`.
       slim: whether each file is slimmed where that changes no bit of its answers.
+      pack_int4: whether fully connected kernels of at most 15 levels are stored in four bits.
     """
 
     backend: Backend
@@ -75,6 +76,7 @@ class Climb:
     accept: Accept | None
     promised: Collection[str] = ()
     slim: bool = False
+    pack_int4: bool = False
     attempts: list[Attempt] = field(default_factory=list)
     notes: list[LedgerEntry] = field(default_factory=list)
     worst: list[LayerNoise] = field(default_factory=list)
@@ -144,8 +146,8 @@ class Climb:
                 answer, name = refiner.answer, str(self.asked)
                 helps = "asked for by the recipe"
         artifact = sound(self.target)
-        slimming = self._slimmed(self.target)
-        artifact = artifact if slimming is None else adopted(self.target)
+        finishing = self._finished(self.target)
+        artifact = adopted(self.target) if finishing else artifact
         return Made(
             path=self.target,
             artifact=artifact,
@@ -153,11 +155,15 @@ class Climb:
             name=name,
             judgement=self._judge(artifact),
             helps=helps,
-            slimming=slimming,
+            finishing=finishing,
         )
 
-    def _slimmed(self, path: Path) -> LedgerEntry | None:
-        return slimmed(path, self.calibration) if self.slim else None
+    def _finished(self, path: Path) -> tuple[LedgerEntry, ...]:
+        """The last steps on the file, in its place; what became of it."""
+        from edgepack.stages import finishing
+
+        packed = finishing.packed(path, self.calibration) if self.pack_int4 else []
+        return (*packed, *([finishing.slimmed(path, self.calibration)] if self.slim else []))
 
     def _judge(self, artifact: Artifact) -> Judgement:
         return self.accept(artifact) if self.accept is not None else Judgement()
@@ -216,7 +222,7 @@ class Climb:
     def _copied(self, trial: Trial, answer: Mapping[str, Any]) -> Made:
         path = self.target.with_name(self.target.name + ".trial")
         shutil.copyfile(trial.path, path)
-        slimming = self._slimmed(path)
+        finishing = self._finished(path)
         return Made(
             path=path,
             artifact=adopted(path),
@@ -224,7 +230,7 @@ class Climb:
             name=trial.name,
             judgement=trial.judgement,
             helps=trial.helps,
-            slimming=slimming,
+            finishing=finishing,
         )
 
 
@@ -260,22 +266,6 @@ def sound(path: Path) -> Artifact:
     if broken:
         raise errors.ConversionError("; ".join(f"fused LSTM {name!r}: {why}" for name, why in broken.items()))
     return artifact
-
-
-def slimmed(path: Path, calibration: Dataset | None) -> LedgerEntry:
-    """Slims the file in its place; what became of it."""
-    from edgepack import exact
-    from edgepack.durable import write_atomically
-
-    found = exact.slimmed(path.read_bytes(), rows=calibration)
-    write_atomically(path, found.data)
-    return LedgerEntry(
-        stage="slim",
-        layer="",
-        action="acted" if found.changed else "left alone",
-        reason=found.reason,
-        found={"file_bytes_before": sum(found.before.values()), "file_bytes_after": len(found.data)},
-    )
 
 
 def short(error: Exception) -> str:

@@ -80,6 +80,9 @@ class Quantize(BaseModel):
     batch: Annotated[int, Field(ge=1)] | Literal["dynamic"] = 1
     samples: Annotated[int, Field(ge=1)] | None = None
     """Use at most so many calibration samples; all when absent."""
+    pack_int4: bool = False
+    """Whether fully connected kernels of at most 15 levels (weight_bits = 4) are stored in four bits, where the device's
+    runtime has such kernels (LiteRT; tflite-runtime has not) and answers bit for bit as with int8 ones."""
     slim: bool = True
     """Whether copies, idle names and other bytes that say nothing are dropped from the .tflite, where that is shown to
     change no bit of its answers."""
@@ -92,6 +95,22 @@ class Quantize(BaseModel):
             raise ValueError(
                 f'weight_bits = {self.weight_bits}: scheme = "{self.scheme}" has no integer weights; expected "int8", '
                 '"int16x8" or "dynamic"'
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _refines_int8(self) -> Quantize:
+        plain = {"ranges": ("auto", "minmax"), "equalize": ("auto", False), "correct_bias": ("auto", False)}
+        for name, values in plain.items():
+            if self.scheme != "int8" and getattr(self, name) not in values:
+                raise ValueError(f'{name}: scheme = "{self.scheme}" has no such choice; it is for "int8"')
+        if self.scheme != "int8" and (self.weights == "tensor" or self.pack_int4):
+            raise ValueError(
+                f'weights and pack_int4: scheme = "{self.scheme}" has no such choice; they are for "int8"'
+            )
+        if self.weight_bits is not None and self.equalize is True:
+            raise ValueError(
+                "equalize = true would move weights off the grid of weight_bits; remove one of them"
             )
         return self
 
@@ -122,7 +141,7 @@ class Quantize(BaseModel):
     def searches(self) -> tuple[str, ...]:
         """Which refinements may be tried where int8 costs accuracy."""
         # Rounded weights lie on the grid of their scales, which then must stay.
-        fixed = () if self.weight_bits is None else ("weights",)
+        fixed = () if self.weight_bits is None else ("weights", "equalize")
         return tuple(name for name in REFINEMENTS if getattr(self, name) == "auto" and name not in fixed)
 
     def apply(
@@ -165,6 +184,7 @@ class Quantize(BaseModel):
             accept=accept,
             promised=promised,
             slim=self.slim,
+            pack_int4=self.pack_int4,
         )
         return self._result(climb, climb.run())
 
@@ -183,7 +203,7 @@ class Quantize(BaseModel):
 
     def _result(self, climb: Climb, made: Made) -> QuantizeResult:
         notes = [note(entry["reason"], entry["layer"]) for entry in made.answer["notes"]]
-        notes += [made.slimming] if made.slimming is not None else []
+        notes += made.finishing
         notes += [
             note(f"{attempt.remedy}: {attempt.outcome}")
             for attempt in climb.attempts

@@ -29,6 +29,10 @@ CEILINGS: Final = {"NONE": None, "RELU": None, "RELU6": 6.0}
 SWEEPS: Final = 8
 """Rounds over all pairs: a kernel between two pairs is scaled from both sides."""
 SETTLED: Final = 1e-3
+ZEROS: Final = 0.05
+"""Share of zeros from which a kernel counts as pruned."""
+DISTINCT: Final = 0.5
+"""Distinct values per weight of a channel below which a kernel counts as clustered or rounded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +118,9 @@ def equalize(
         and len(reaches[pair.between][0]) == pair.channels
         and not frozen(model.name(pair.first.output))
         and not frozen(model.name(pair.second.output))
+        and not any(
+            _shaped(_constant(model, layer), layer.output_axis) for layer in (pair.first, pair.second)
+        )
     ]
     for _ in range(SWEEPS):
         moved = 0.0
@@ -129,6 +136,16 @@ def equalize(
         if moved <= SETTLED:
             break
     return list(changed.values())
+
+
+def _shaped(kernel: Array, axis: int) -> bool:
+    """Whether a kernel was pruned, clustered or rounded: its zeros and repeated values are not to be stretched."""
+    rows = np.moveaxis(kernel, axis, 0).reshape(kernel.shape[axis], -1)
+    rows = rows[np.any(rows != 0.0, axis=1)]  # a dead channel says nothing
+    if not rows.size:
+        return False
+    distinct = np.mean([len(np.unique(row)) for row in rows]) / rows.shape[1]
+    return bool(np.mean(rows == 0.0) > ZEROS or distinct < DISTINCT)
 
 
 def _factors(model: Calibrated, pair: Pair, ends: tuple[Array, Array], *, per_tensor: bool) -> Array:
