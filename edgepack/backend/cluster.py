@@ -19,8 +19,8 @@ from edgepack.backend.fold import fold_batch_normalization
 from edgepack.backend.fold_scale import fold_scales
 from edgepack.backend.found import answer
 from edgepack.backend.kernels import KernelVariable, kernel_variables, named_layer
-from edgepack.backend.obs_cluster import share_observed
-from edgepack.backend.obs_kernels import Statistics, measured_again, read_statistics
+from edgepack.backend.obs_cluster import measured_again, share_observed
+from edgepack.backend.obs_walk import read_statistics
 from edgepack.backend.training import fit
 from edgepack.numerics import clustering
 from edgepack.records import Json
@@ -59,7 +59,7 @@ def cluster(
       report: progress.
       method: "kmeans" or "obs".
       statistics: file of `numerics.layer_statistics` of `source`, for "obs".
-      calibration: what it was measured on, for what a folded scale changes of it.
+      calibration: what it was measured on.
 
     Returns:
       See `found.answer`.
@@ -77,19 +77,23 @@ def cluster(
     notes.extend(_folding(layer.name) for layer in model.layers if layer.name in gone)
     model, scales = fold_scales(folded, layers, keep)
     notes.extend(scales)
-    known: Statistics = {}
+    held = {name: dict(promise) for name, promise in keep.items()}
+    zeros = {
+        name
+        for name, parameters in layers.items()
+        if held.get(name, {}).get("zeros", parameters.get("preserve_sparsity", True))
+    }
+    rest: Mapping[str, Sequence[KernelVariable]] = {}
     if method == "obs":
         known = measured_again(model, calibration, seed, report) if scales else read_statistics(statistics)
-    held = {name: dict(promise) for name, promise in keep.items()}
+        model, rest, remarks = share_observed(
+            model, layers, zeros, known, calibration=calibration, seed=seed, report=report
+        )
+        notes.extend(remarks)
     for number, (name, parameters) in enumerate(layers.items()):
         report(f"{TITLE}: {name}", number / len(layers))
-        zeros = bool(held.get(name, {}).get("zeros", parameters.get("preserve_sparsity", True)))
-        rest = None
-        if method == "obs":
-            rest, remarks = share_observed(model, name, parameters, zeros, known)
-            notes.extend(remarks)
-        _share(model, name, parameters, zeros, seed, rest)
-        held[name] = {"zeros": zeros, "clusters": parameters["per"]}
+        _share(model, name, parameters, name in zeros, seed, rest.get(name))
+        held[name] = {"zeros": name in zeros, "clusters": parameters["per"]}
     if training is not None:
         history = fit(model, training, held, seed, report, notes=notes, title=TITLE)
     rebuild.save(model, Path(target))

@@ -11,8 +11,8 @@ from edgepack.backend import rebuild, session
 from edgepack.backend.epochs import Report
 from edgepack.backend.found import answer
 from edgepack.backend.goals import Goal, goals, masks
-from edgepack.backend.obs_kernels import read_statistics
 from edgepack.backend.obs_prune import prune_observed
+from edgepack.backend.obs_walk import read_statistics
 from edgepack.backend.pruning_schedule import ScheduledPruning
 from edgepack.backend.training import fit
 from edgepack.records import Json
@@ -53,7 +53,7 @@ def prune(
       report: progress.
       method: "magnitude" or "obs".
       statistics: file of `numerics.layer_statistics` of `source`, for "obs".
-      calibration: what it was measured on; not needed again.
+      calibration: what it was measured on.
 
     Returns:
       See `found.answer`.
@@ -67,7 +67,16 @@ def prune(
         _check_xnnpack(model)
     wanted, notes, history = goals(model, layers), list[dict[str, Json]](), list[dict[str, Json]]()
     if method == "obs":
-        notes += prune_observed(model, wanted, scope, read_statistics(statistics), report)
+        model, remarks = prune_observed(
+            model,
+            wanted,
+            scope,
+            read_statistics(statistics),
+            calibration=calibration,
+            seed=seed,
+            report=report,
+        )
+        notes += remarks
         held = {**keep, **{name: {**keep.get(name, {}), "zeros": True} for name in layers}}
         if training is not None:
             history = fit(model, training, held, seed, report, notes=notes, title=TITLE)

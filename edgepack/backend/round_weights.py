@@ -9,14 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from edgepack.backend import rebuild
+from edgepack.backend import obs_walk, rebuild, session
 from edgepack.backend.epochs import Report
 from edgepack.backend.found import answer
-from edgepack.backend.obs_kernels import observed_kernels, read_statistics
+from edgepack.backend.obs_walk import Array, Key
 from edgepack.numerics.obs_round import round_to_grid
+from edgepack.numerics.obs_sweep import Curvature
 from edgepack.records import Json
-
-STAYS = "no layer statistics: stays at 8 bits"
 
 
 def round_weights(
@@ -27,35 +26,41 @@ def round_weights(
     bits: int,
     per: Literal["channel", "layer"],
     statistics: str,
+    calibration: Mapping[str, Any] | None,
+    seed: int,
     report: Report,
 ) -> dict[str, Any]:
-    """Writes `target`: `source`, folded, with rounded kernels, and biases that make up for the mean of the change.
+    """Writes `target`: `source` with rounded kernels, and biases that make up for the mean of the change.
 
     Zeros stay zero.
 
     Args:
+      source: folded candidate.
       layers: {name: {"kernels": [roles]}}.
       bits: 2 … 8.
       per: a scale for each output channel, or for the whole kernel, as the converter will be asked for.
       statistics: file of `numerics.layer_statistics` of `source`.
+      calibration, seed: see `obs_walk.changed`.
 
     Returns:
-      See `found.answer`; "layers" only those that were rounded, with the roles that were under "kernels".
-
-    Raises:
-      ModelError: a layer does not exist.
+      See `found.answer`; "layers" only those that were rounded.
     """
-    model, known = rebuild.load(Path(source)), read_statistics(statistics)
-    rounded, notes = dict[str, dict[str, list[str]]](), list[dict[str, Json]]()
-    for number, (name, parameters) in enumerate(layers.items()):
-        report(f"rounding: {name}", number / len(layers))
-        seen, unseen = observed_kernels(model, name, parameters["kernels"], known)
-        for kernel in seen:
-            found = round_to_grid(kernel.matrices(), kernel.curvature(), bits, per=per)
-            kernel.write(found.weights)
-            rounded.setdefault(name, {"kernels": []})["kernels"].append(kernel.kernel.role)
-        notes += [
-            {"layer": name, "action": "left alone", "reason": f"{kernel.role}: {STAYS}"} for kernel in unseen
-        ]
-    rebuild.save(model, Path(target))
-    return answer(Path(target), rounded, notes=notes)
+    session.seed_everything(seed)
+    known = obs_walk.read_statistics(statistics)
+    asked = [(name, role) for name, parameters in layers.items() for role in parameters["kernels"]]
+    wanted = [key for key in asked if key in known]
+
+    def rounded(key: Key, before: Array, refitted: Array, curvature: Curvature) -> Array:
+        return round_to_grid(refitted, curvature, bits, per=per, kept=before != 0).weights
+
+    graph = obs_walk.changed(
+        rebuild.read(Path(source)), known, wanted, rounded, calibration=calibration, seed=seed, report=report
+    )
+    rebuild.save(rebuild.build(graph), Path(target))
+    roles: dict[str, dict[str, list[str]]] = {}
+    for name, role in wanted:
+        roles.setdefault(name, {"kernels": []})["kernels"].append(role)
+    notes: list[dict[str, Json]] = [
+        obs_walk.unseen_note(*key, "stays at 8 bits") for key in asked if key not in known
+    ]
+    return answer(Path(target), roles, notes=notes)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from edgepack.errors import BadInputError
 from edgepack.numerics.intervals import Line, optimal_centroids
+from edgepack.numerics.obs_prune import repaired
 from edgepack.numerics.obs_sweep import Choose, Curvature
 from edgepack.numerics.obs_tables import Tables, on_grid
 
@@ -33,7 +34,7 @@ RIDGE: Final = 1e-9
 
 
 def cluster(
-    weights: Array, curvature: Curvature, clusters: int, *, per: Per = "layer", keep_zeros: bool = True
+    weights: Array, curvature: Curvature, clusters: int, *, per: Per = "layer", kept: Mask | None = None
 ) -> Array:
     """The weights moved to at most `clusters` values, the outputs changing as little as can be.
 
@@ -41,9 +42,9 @@ def cluster(
 
     Args:
       weights: [g, d, n].
-      clusters: distinct values at most, zero included where zeros are kept; at least 2.
+      clusters: distinct values at most, the zeros outside `kept` included; at least 2.
       per: values for each output channel, or for the whole kernel.
-      keep_zeros: weights that are exactly zero stay so.
+      kept: [g, d, n], False where a weight shall be zero; None for nowhere.
 
     Returns:
       float64 [g, d, n]; the values of a table are multiples of its largest magnitude / 127.
@@ -55,10 +56,10 @@ def cluster(
       >>> from edgepack.numerics.obs_sweep import example
       >>> curvature = Curvature.of(example(np.eye(4)), damping=0.0)
       >>> weights = np.array([0.0, 1.26, 1.28, -0.5]).reshape(1, 4, 1)
-      >>> cluster(weights, curvature, 3).ravel().round(6).tolist()
+      >>> cluster(weights, curvature, 3, kept=weights != 0).ravel().round(6).tolist()
       [0.0, 1.27, 1.27, -0.5]
     """
-    weights, kept = _checked(weights, clusters, keep_zeros)
+    weights, kept = _checked(weights, curvature, clusters, kept)
     tables = _first_tables(weights, kept, curvature, clusters, per)
     nearest = np.where(kept, tables.nearest(weights), 0.0)
     chosen = curvature.better(weights, curvature.sweep(weights, _chooser(tables, kept)), nearest)
@@ -77,21 +78,21 @@ def cluster(
 
 
 def plain(
-    weights: Array, curvature: Curvature, clusters: int, *, per: Per = "layer", keep_zeros: bool = True
+    weights: Array, curvature: Curvature, clusters: int, *, per: Per = "layer", kept: Mask | None = None
 ) -> Array:
     """Every weight at the nearest of the same first values: what `cluster` starts from, see there."""
-    weights, kept = _checked(weights, clusters, keep_zeros)
+    weights, kept = _checked(weights, curvature, clusters, kept)
     tables = _first_tables(weights, kept, curvature, clusters, per)
     return on_grid(np.where(kept, tables.nearest(weights), 0.0), table_shape(curvature, per))
 
 
-def _checked(weights: Array, clusters: int, keep_zeros: bool) -> tuple[Array, Mask]:
+def _checked(weights: Array, curvature: Curvature, clusters: int, kept: Mask | None) -> tuple[Array, Mask]:
     if clusters < 2:
         raise BadInputError(f"clusters = {clusters}: expected at least 2")
     weights = np.asarray(weights, np.float64)
     if not np.isfinite(weights).all():
         raise BadInputError("a kernel with NaN or infinite weights cannot be clustered; mend the model first")
-    return weights, (weights != 0 if keep_zeros else np.ones(weights.shape, np.bool_))
+    return repaired(weights, curvature, kept)
 
 
 def table_shape(curvature: Curvature, per: Per) -> tuple[int, int]:

@@ -60,6 +60,18 @@ def prune(weights: Array, curvature: Curvature, mask: Mask) -> Array:
     return _refit(weights, curvature.better(weights, repaired, cut), mask, curvature)
 
 
+def repaired(weights: Array, curvature: Curvature, mask: Mask | None) -> tuple[Array, Mask]:
+    """Weights with zeros outside the mask, if there is one, and the mask.
+
+    Whatever else is done to the weights in the mask, it is as close to the originals as to these: the repaired weights
+    are the least-squares ones, so both distances differ by a constant.
+    """
+    if mask is None:
+        return weights, np.ones(weights.shape, np.bool_)
+    cut = np.where(mask, weights, 0.0)
+    return (cut if np.array_equal(cut, weights) else prune(weights, curvature, mask)), mask
+
+
 def _refit(weights: Array, start: Array, mask: Mask, curvature: Curvature) -> Array:
     """Least squares of the weights in the mask, by conjugate gradients side by side (Hestenes and Stiefel, 1952)."""
     scale = 1.0 / np.diagonal(curvature.covariance, axis1=1, axis2=2)[..., None]

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from edgepack.errors import BadInputError
 from edgepack.numerics.obs_cluster import Per, table_shape
+from edgepack.numerics.obs_prune import repaired
 from edgepack.numerics.obs_sweep import Choose, Curvature
 from edgepack.numerics.obs_tables import GRID, scales
 
@@ -48,7 +49,7 @@ class Rounded:
 
 
 def round_to_grid(
-    weights: Array, curvature: Curvature, bits: int, *, per: Per = "channel", keep_zeros: bool = True
+    weights: Array, curvature: Curvature, bits: int, *, per: Per = "channel", kept: Mask | None = None
 ) -> Rounded:
     """The weights on a grid of 2^bits − 1 levels, the outputs changing as little as can be.
 
@@ -58,7 +59,7 @@ def round_to_grid(
       weights: [g, d, n].
       bits: 2 … 8.
       per: a scale for each output channel, or for the whole kernel.
-      keep_zeros: weights that are exactly zero stay so.
+      kept: [g, d, n], False where a weight shall be zero; None for nowhere.
 
     Raises:
       BadInputError: bits out of range, or weights that are not finite.
@@ -70,7 +71,7 @@ def round_to_grid(
       >>> found.codes.ravel().tolist(), found.scales.shape
       ([127, 54, -18], (1, 1, 1))
     """
-    weights, kept = _checked(weights, bits, keep_zeros)
+    weights, kept = _checked(weights, curvature, bits, kept)
     grid = _Grid.of(weights, kept, bits, table_shape(curvature, per))
     scale = grid.first_scale(weights, curvature)
     nearest = grid.nearest(weights, scale)
@@ -88,22 +89,22 @@ def round_to_grid(
 
 
 def plain(
-    weights: Array, curvature: Curvature, bits: int, *, per: Per = "channel", keep_zeros: bool = True
+    weights: Array, curvature: Curvature, bits: int, *, per: Per = "channel", kept: Mask | None = None
 ) -> Rounded:
     """Every weight at the nearest level of the same first scales: what `round_to_grid` starts from, see there."""
-    weights, kept = _checked(weights, bits, keep_zeros)
+    weights, kept = _checked(weights, curvature, bits, kept)
     grid = _Grid.of(weights, kept, bits, table_shape(curvature, per))
     scale = grid.first_scale(weights, curvature)
     return Rounded(codes=np.rint(grid.nearest(weights, scale) / scale).astype(np.int8), scales=scale)
 
 
-def _checked(weights: Array, bits: int, keep_zeros: bool) -> tuple[Array, Mask]:
+def _checked(weights: Array, curvature: Curvature, bits: int, kept: Mask | None) -> tuple[Array, Mask]:
     if not 2 <= bits <= 8:
         raise BadInputError(f"bits = {bits}: expected 2 to 8")
     weights = np.asarray(weights, np.float64)
     if not np.isfinite(weights).all():
         raise BadInputError("a kernel with NaN or infinite weights cannot be rounded; mend the model first")
-    return weights, (weights != 0 if keep_zeros else np.ones(weights.shape, np.bool_))
+    return repaired(weights, curvature, kept)
 
 
 def _total(change: Array, curvature: Curvature) -> float:

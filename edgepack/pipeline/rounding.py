@@ -9,7 +9,7 @@ from typing import Any, Literal
 from edgepack import gate
 from edgepack.pipeline.observing import observed
 from edgepack.pipeline.sources import Datasets
-from edgepack.pipeline.steps import CANDIDATE, Worked
+from edgepack.pipeline.steps import CANDIDATE, Worked, totals
 from edgepack.pipeline.workspace import Workspace
 from edgepack.recipe import Recipe
 from edgepack.records import Candidate, Claim, Json, LedgerEntry
@@ -33,7 +33,7 @@ def rounded(worked: Worked, recipe: Recipe, datasets: Datasets, workspace: Works
     per: Literal["channel", "layer"] = "layer" if recipe.quantize.weights == "tensor" else "channel"
 
     def make(directory: Path) -> Json:
-        return workspace.backend.call(
+        found = workspace.backend.call(
             "round_weights",
             source=str(seen.candidate.path),
             target=str(directory / CANDIDATE),
@@ -41,9 +41,18 @@ def rounded(worked: Worked, recipe: Recipe, datasets: Datasets, workspace: Works
             bits=bits,
             per=per,
             statistics=str(seen.statistics),
+            calibration=None if datasets.calibration is None else datasets.calibration.to_json(),
+            seed=recipe.seed,
         )
+        return {**found, "totals": totals(directory / CANDIDATE, recipe)}
 
-    parts: dict[str, Json] = {"observed": seen.sha256, "source": seen.candidate.sha256, "layers": layers}
+    parts: dict[str, Json] = {
+        "observed": seen.sha256,
+        "source": seen.candidate.sha256,
+        "layers": layers,
+        "calibration": datasets.calibration.sha256 if datasets.calibration else None,
+        "seed": recipe.seed,
+    }
     entry = workspace.produce(TITLE, {**parts, "bits": bits, "per": per}, make, tensorflow=True)
     record: dict[str, Any] = entry.record
     ledger += [LedgerEntry(stage=TITLE, **note) for note in record["notes"]]
@@ -51,6 +60,7 @@ def rounded(worked: Worked, recipe: Recipe, datasets: Datasets, workspace: Works
         LedgerEntry(stage=TITLE, layer=name, action="acted", found={**found, "bits": bits})
         for name, found in record["layers"].items()
     ]
+    ledger.append(LedgerEntry(stage=TITLE, layer="", action="model", found=record["totals"]))
     levels = float(2**bits - 1)
     claims = [
         Claim(layer=name, kind="clusters", wanted=levels, per=per, role=role)

@@ -29,7 +29,7 @@ def distinct(weights: np.ndarray, curvature: Curvature, scope: str) -> int:
 @given(kernels(), st.integers(2, 9), per)
 def test_few_values_that_int8_keeps_and_zeros_that_stay(case: Case, clusters: int, scope: str) -> None:
     weights, curvature = case
-    found = cluster(weights, curvature, clusters, per=scope)
+    found = cluster(weights, curvature, clusters, per=scope, kept=weights != 0)
     assert distinct(found, curvature, scope) <= clusters
     assert not found[weights == 0].any()
     codes = found / scales(found, table_shape(curvature, scope))[:, None]
@@ -40,7 +40,9 @@ def test_few_values_that_int8_keeps_and_zeros_that_stay(case: Case, clusters: in
 @given(kernels(), st.integers(2, 9), per)
 def test_never_worse_than_the_nearest_of_the_same_values(case: Case, clusters: int, scope: str) -> None:
     weights, curvature = case
-    found, nearest = (method(weights, curvature, clusters, per=scope) for method in (cluster, plain))
+    found, nearest = (
+        method(weights, curvature, clusters, per=scope, kept=weights != 0) for method in (cluster, plain)
+    )
     assert total(weights - found, curvature) <= total(weights - nearest, curvature) * (1 + 1e-9)
 
 
@@ -50,7 +52,9 @@ def test_enough_clusters_change_nothing_on_the_grid(case: Case, scope: str) -> N
     weights, curvature = case
     gridded = on_grid(weights, table_shape(curvature, scope))
     enough = max(2, distinct(gridded, curvature, scope) + 1)
-    assert cluster(gridded, curvature, enough, per=scope) == pytest.approx(gridded, abs=1e-9)
+    assert cluster(gridded, curvature, enough, per=scope, kept=weights != 0) == pytest.approx(
+        gridded, abs=1e-9
+    )
 
 
 def test_common_values_serve_the_outputs_that_matter() -> None:

@@ -46,8 +46,12 @@ def dataset(tmp_path):
 @pytest.mark.parametrize(
     ("stage", "own"),
     [
-        (Prune(sparsity=0.5, scope="global"), {"scope": "global", "layers": STEP.layers}),
-        (Cluster(clusters=8), {"layers": STEP.layers}),
+        (
+            Prune(sparsity=0.5, scope="global"),
+            {"scope": "global", "layers": STEP.layers, "method": "magnitude"},
+        ),
+        (Prune(sparsity=0.5, method="obs"), {"layers": STEP.layers, "method": "obs", "statistics": None}),
+        (Cluster(clusters=8), {"layers": STEP.layers, "method": "kmeans"}),
         (Factorize(rank=4), {"layers": STEP.layers}),
         (Finetune(), {}),
         (Distill(width=0.5), {"width": 0.5, "student": None}),

@@ -218,3 +218,26 @@ def test_the_registry_is_complete() -> None:
     assert {use: stage.model_fields["use"].default for use, stage in STAGES.items()} == {
         use: use for use in STAGES
     }
+
+
+class TestMethods:
+    @pytest.mark.parametrize(
+        ("stage", "trained", "untrained"),
+        [
+            (Prune(sparsity=0.5), "magnitude", "obs"),
+            (Cluster(), "kmeans", "obs"),
+            (Cluster(initialization="linear"), "kmeans", "kmeans"),
+            (Prune(sparsity=0.5, method="obs"), "obs", "obs"),
+            (Cluster(method="kmeans"), "kmeans", "kmeans"),
+        ],
+    )
+    def test_auto_looks_at_the_data(self, stage, trained, untrained) -> None:
+        assert stage.informed(trains=True, calibrated=True).method == trained
+        decided = stage.informed(trains=False, calibrated=True)
+        assert decided.method == untrained and decided.uses_statistics == (untrained == "obs")
+        if stage.method == "auto":
+            assert not stage.informed(trains=False, calibrated=False).uses_statistics
+
+    def test_statistics_do_not_start_from_another_methods_values(self) -> None:
+        with pytest.raises(ValueError, match='initialization = "linear" is of method = "kmeans"'):
+            Cluster(method="obs", initialization="linear")
