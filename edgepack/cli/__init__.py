@@ -29,6 +29,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "sign": ("edgepack.cli.sign", "Sign a package."),
     "verify": ("edgepack.cli.verify", "Verify a package's signature and every byte of it."),
     "deliver": ("edgepack.cli.deliver", "Write a package as its receiver expects it: app, board, system, release."),
+    "flash": ("edgepack.cli.flash", "Write a package's model into a board's flash and read it back."),
     "delta": ("edgepack.cli.delta", "Write the difference between two releases, for an update."),
     "patch": ("edgepack.cli.patch", "Apply a delta."),
     "shrink": ("edgepack.cli.shrink", "Cut dead channels out of a .tflite, with the same answers."),

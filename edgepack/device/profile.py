@@ -43,6 +43,29 @@ class Source(BaseModel):
         return self
 
 
+class Programmer(BaseModel):
+    """``[programmer]``: how bytes get into the board's flash."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
+
+    tool: Literal["esptool", "pyocd", "uf2"]
+    """Espressif's tool, a debug probe, or a drive that takes UF2 files."""
+    target: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+    """Chip as the tool names it; for "uf2" the family, hexadecimal."""
+    flash_base: Annotated[int, Field(ge=0, lt=2**32)]
+    """Address of the flash's first byte, as the tool counts."""
+    document: Annotated[str, Field(min_length=1)]
+    """Where this is from."""
+
+    @model_validator(mode="after")
+    def _family(self) -> Programmer:
+        if self.tool == "uf2" and re.fullmatch(r"0x[0-9a-f]{8}", self.target) is None:
+            raise ValueError(
+                f'target: a UF2 family is eight hexadecimal digits after 0x; got "{self.target}"'
+            )
+        return self
+
+
 class Device(BaseModel):
     """A target device.
 
@@ -88,6 +111,8 @@ class Device(BaseModel):
     """Weight and activation types with fast kernels, best first."""
     notes: Words = ()
     """What is worth knowing about operators and types there."""
+    programmer: Programmer | None = None
+    """How `edgepack flash` writes to it."""
     source: Annotated[tuple[Source, ...], Field(strict=False)] = ()
 
     @field_validator("notes")
@@ -132,12 +157,17 @@ def describe(device: Device) -> str:
     backing = {key: source for source in device.source for key in source.for_keys}
     lines = [f"{device.name}: {device.title}"]
     for key, value in device.to_json().items():
-        if key in ("edgepack", "name", "title", "source", "notes") or value in (None, []):
+        if key in ("edgepack", "name", "title", "source", "notes", "programmer") or value in (None, []):
             continue
         shown = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else value
         shown = ", ".join(map(str, value)) if isinstance(value, list) else shown
         origin = f"   [{backing[key].document}]" if key in backing else ""
         lines.append(f"  {key:<17} {shown}{origin}")
+    if device.programmer is not None:
+        way = device.programmer
+        lines.append(
+            f"  {'programmer':<17} {way.tool} ({way.target}), flash at {way.flash_base:#x}   [{way.document}]"
+        )
     lines += [f"  note: {note}" for note in device.notes]
     lines += [f"  source: {source.document} {source.url or ''}".rstrip() for source in device.source]
     return "\n".join(lines)

@@ -86,13 +86,13 @@ def _images(subject: Subject, options: Options) -> dict[str, bytes]:
         if address + len(model) > 1 << 32:
             raise errors.BadInputError(f"--flash-address {address:#x}: the model would end beyond 32 bits")
         made[f"images/{stem}.hex"] = images.intel_hex(model, address)
-        family = images.UF2_FAMILIES.get(options.device.name) if options.device else None
-        if family is not None:
+        way = options.device.programmer if options.device else None
+        if way is not None and way.tool == "uf2":
             if address % images.UF2_PAYLOAD_BYTES:
                 raise errors.BadInputError(
                     f"--flash-address {address:#x}: UF2 blocks lie on multiples of 256 bytes"
                 )
-            made[f"images/{stem}.uf2"] = images.uf2(model, address, family)
+            made[f"images/{stem}.uf2"] = images.uf2(model, address, int(way.target, 16))
     if options.device is not None and options.device.name.startswith("esp32"):
         made["images/partitions.csv"] = images.esp_partition(stem, len(model), address, slot)
         made[f"images/{stem}.bin"] = model

@@ -14,8 +14,6 @@ from edgepack import errors
 HEX_ROW_BYTES: Final = 16
 UF2_MAGIC: Final = (0x0A324655, 0x9E5D5157, 0x0AB16F30)
 UF2_FAMILY_PRESENT: Final = 0x00002000
-UF2_FAMILIES: Final = {"rp2040": 0xE48BFF56, "cortex-m4-nrf52840": 0xADA52840}
-"""Microsoft's registry of UF2 families, by device profile."""
 UF2_PAYLOAD_BYTES: Final = 256
 LITTLEFS_BLOCK_BYTES: Final = 4096
 ESP_SECTOR_BYTES: Final = 4096
