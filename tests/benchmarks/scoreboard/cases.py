@@ -25,6 +25,7 @@ class Case:
       training: a `[data.training]` table where there are labelled training data, for the rows that train.
       published: an int8 .tflite of the same network that its publisher made.
       delivered_bytes: targets of the joint plan; () takes `SHARES`.
+      thorough: whether every method is run at several sizes, or at one.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Case:
     training: Tables | None = None
     published: Path | None = None
     delivered_bytes: tuple[int, ...] = ()
+    thorough: bool = False
 
 
 def _npz(path: Path, inputs: Any = "x") -> dict[str, Any]:
@@ -66,6 +68,7 @@ def _pictures(folder: Path) -> tuple[Case, ...]:
             tables=_tables("ic_resnet8", folder / "resnet8_jpg.h5", *data),
             training=_npz(folder / "train_jpg.npz"),
             delivered_bytes=(41_000, 33_000, 27_000),
+            thorough=True,
         ),
         Case(
             name="ic_resnet8_published",
@@ -83,6 +86,7 @@ def _keywords(folder: Path) -> tuple[Case, ...]:
             tables=_tables("kws_dscnn", folder / "dscnn.h5", *data),
             published=folder / "kws_ref_model.tflite",
             delivered_bytes=(18_000, 15_000, 12_500),
+            thorough=True,
         ),
     )
 
@@ -139,7 +143,7 @@ def of_recipe(path: Path) -> Case:
     kept = {key: value for key, value in document.items() if key not in ("stage", "target", "budget")}
     kept["data"] = data
     kept["model"] = _absolute(document["model"], read.directory)
-    return Case(name=read.name, tables=kept, training=training)
+    return Case(name=read.name, tables=kept, training=training, thorough=True)
 
 
 def _absolute(table: Tables, folder: Path) -> dict[str, Any]:

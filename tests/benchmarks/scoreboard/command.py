@@ -48,6 +48,8 @@ def main(words: Sequence[str]) -> int:
             run_case(case, folder / case.name, arguments, document, console)
         if arguments.scaling:
             document.tell("scaling", rows=scaling.measured(folder / "scaling", console))
+    except KeyboardInterrupt:
+        console.print("cut off; what was run so far is kept")
     finally:
         if not arguments.keep:
             shutil.rmtree(folder, ignore_errors=True)
@@ -65,7 +67,10 @@ def parsed(words: Sequence[str]) -> argparse.Namespace:
         "--recipe", type=Path, action="append", default=[], help="a recipe of yours as a case"
     )
     parser.add_argument("--models", type=Path, default=None, help="folder of the shared models")
-    parser.add_argument("--quick", action="store_true", help="two models, one size of each method")
+    parser.add_argument(
+        "--quick", action="store_true", help="two models, one size of each method: ten minutes"
+    )
+    parser.add_argument("--thorough", action="store_true", help="all sizes of each method on every model")
     parser.add_argument("--seconds", type=float, default=2.0, help="of each latency comparison; 0 for none")
     parser.add_argument("--scaling", action="store_true", help="also time the joint plan on larger models")
     parser.add_argument("--keep", action="store_true", help="leave the files of every row")
@@ -111,7 +116,8 @@ def run_case(
     }
     document.tell(case.name, **facts)
     references, outputs, files = References(), {}, {}
-    rows = [*peers.rows(material, quick=arguments.quick), *own.rows(material, quick=arguments.quick)]
+    one_size = arguments.quick or not (case.thorough or arguments.thorough)
+    rows = [*peers.rows(material, one_size=one_size), *own.rows(material, one_size=one_size)]
     for row in _chosen(rows, arguments.rows.split(",")):
         found, made, output = run_row(row, material, references)
         if output is not None and made is not None:

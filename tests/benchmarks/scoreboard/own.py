@@ -25,12 +25,12 @@ ANY_DROP: Final = {"budget": {"max_drop": 1.0}}
 """The scoreboard shows what a method loses; it is not the budget's business to stop or mend it."""
 
 
-def rows(material: Material, *, quick: bool) -> list[Row]:
+def rows(material: Material, *, one_size: bool) -> list[Row]:
     """All rows of edgepack for a case."""
     plain = Row(name=PLAIN, method="edgepack PTQ", owner="edgepack", make=_built(Making()))
     found = [plain]
     for method, variants in singles().items():
-        kept = dict(list(variants.items())[1:2] or variants) if quick else variants
+        kept = dict(list(variants.items())[1:2] or variants) if one_size else variants
         found += [_single(name, method, making) for name, making in kept.items()]
     for number, share in enumerate(SHARES):
         found.append(_joint(f"joint-{number + 1}", "edgepack joint plan", number, share, trains=False))
@@ -45,7 +45,7 @@ def singles() -> dict[str, dict[str, Making]]:
     """Every method alone at a few sizes: method → row → recipe."""
     return {
         "edgepack factorize": {
-            f"factorize-kfac-{share:g}": _stage(use="factorize", method="kfac", ratio=share)
+            f"factorize-kfac-{share:g}": _stage(use="factorize", method="kfac", keep=share)
             for share in (0.8, 0.65, 0.5)
         },
         "edgepack prune": {
@@ -53,8 +53,10 @@ def singles() -> dict[str, dict[str, Making]]:
             for sparsity in (0.3, 0.5, 0.7)
         },
         "edgepack cluster": {
-            f"cluster-obs-{clusters}": _stage(use="cluster", method="obs", clusters=clusters, per="layer")
-            for clusters in (32, 16, 8)
+            f"cluster-obs-{clusters}": _clustered(clusters, "channel") for clusters in (32, 16, 8)
+        },
+        "edgepack cluster, one scale": {
+            f"cluster-obs-{clusters}-tensor": _clustered(clusters, "layer") for clusters in (32, 16, 8)
         },
         "edgepack 4-bit": {"weight-bits-4": Making(rest={**ANY_DROP, "quantize": {"weight_bits": 4}})},
         "edgepack shrink": {
@@ -62,6 +64,14 @@ def singles() -> dict[str, dict[str, Making]]:
             for share in (0.8, 0.65, 0.55)
         },
     }
+
+
+def _clustered(clusters: int, per: str) -> Making:
+    """Values shared by a channel; or by a whole kernel, which then has one scale: other values by channel would split
+    them again."""
+    stage = {"use": "cluster", "method": "obs", "clusters": clusters, "per": per}
+    scale = {"channel": "channel", "layer": "tensor"}[per]
+    return Making(stages=(stage,), rest={**ANY_DROP, "quantize": {"weights": scale}})
 
 
 def _stage(**settings: Any) -> Making:

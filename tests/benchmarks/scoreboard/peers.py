@@ -22,7 +22,7 @@ TFMOT: Final = ((0.5, 16), (0.5, 8), (0.75, 16))
 FLOAT, PTQ = "float", "ptq"
 
 
-def rows(material: Material, *, quick: bool) -> list[Row]:
+def rows(material: Material, *, one_size: bool) -> list[Row]:
     """All rows of peers for a case; the float original and plain PTQ first, which others are compared with."""
     found = [
         Row(name=FLOAT, method="float original", owner="peer", make=original),
@@ -31,7 +31,7 @@ def rows(material: Material, *, quick: bool) -> list[Row]:
     ]
     if material.case.published is not None:
         found.append(Row(name="published", method="published int8", owner="peer", make=published))
-    for sparsity, clusters in TFMOT[:1] if quick else TFMOT:
+    for sparsity, clusters in TFMOT[:1] if one_size else TFMOT:
         name = f"tfmot-{sparsity * 100:g}-{clusters}"
         found.append(Row(name=name, method="TF-MOT", owner="peer", make=_tfmot(sparsity, clusters)))
     return found

@@ -20,6 +20,7 @@ STYLES: Final[dict[str, Style]] = {
     "edgepack joint plan": {"color": "#c1121f", "marker": "o", "linewidth": 2.4, "zorder": 5},
     "edgepack joint, fine-tuned": {"color": "#c1121f", "marker": "*", "markersize": 11, "zorder": 6},
     "edgepack cluster": {"color": "#1d70b7", "marker": "s"},
+    "edgepack cluster, one scale": {"color": "#6fb1e0", "marker": "s"},
     "edgepack prune": {"color": "#2a9134", "marker": "^"},
     "edgepack factorize": {"color": "#8f4fbf", "marker": "D", "markersize": 4.5},
     "edgepack 4-bit": {"color": "#0f9fa8", "marker": "X"},
@@ -100,7 +101,10 @@ def _panel(axes: Axes, name: str, facts: Mapping[str, Any], rows: Sequence[Found
     original = [row.value for row in rows if row.method == FLOAT and row.value is not None]
     for value in original:
         axes.axhline(value, color="#444444", linewidth=0.9, linestyle=":", label=FLOAT)
-    axes.set_ylim(low - room, high + room)
+    ends = [
+        row.value + above for row in shown if row.method == JOINT for above in _reach([row])[1] if row.value
+    ]
+    axes.set_ylim(low - room, max(high, *ends, high) + room)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda size, _: f"{size / 1000:g}"))
