@@ -121,10 +121,20 @@ def tree(root: int) -> dict[int, int]:
 
 
 def _kill(child: subprocess.Popen[bytes]) -> None:
-    for process in tree(child.pid):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process, signal.SIGKILL)
+    """Ends a whole tree: stopped first, so that nobody starts another process that the list does not have."""
+    stopped: set[int] = set()
+    while new := set(tree(child.pid)) - stopped:
+        for process in new:
+            _signal(process, signal.SIGSTOP)
+        stopped |= new
+    for process in stopped:
+        _signal(process, signal.SIGKILL)
     child.wait()
+
+
+def _signal(process: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process, number)
 
 
 def _text(file: IO[bytes]) -> str:
