@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from edgepack import errors
-from edgepack.backend import factors, session, surgery
+from edgepack.backend import factors, kfac_choice, session, surgery
 from edgepack.gate.graph import Graph, Layer
+from edgepack.numerics import layer_statistics
 from edgepack.records import Json
 
 Report = Callable[[str, float | None], None]
@@ -25,18 +27,25 @@ def factorize(
     training: Mapping[str, Any] | None,
     seed: int,
     report: Report,
+    choice: Mapping[str, Any] | None = None,
+    statistics: str | None = None,
+    calibration: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Writes `target` from `source` with the named layers in low-rank form.
 
     Args:
       source, target: candidates.
-      layers: {name: {"form": see `factors.FORMS`, "rank": r, or [inputs, outputs] for "tucker"}}.
+      layers: {name: {"form": see `factors.FORMS`, "rank": r, or [inputs, outputs] for "tucker"}}; with `choice` only
+        the names count.
       keep: what earlier steps promised for the layers that stay; promises of replaced layers end here.
       training: settings and data of a fine-tuning after the replacement; None for none.
-      seed: of that training.
+      seed: of that training, and of drawn positions.
+      choice: how forms and ranks are chosen here, see `kfac_choice.Settings`; None where `layers` says them.
+      statistics, calibration: file of `numerics.layer_statistics` of `source`, and ``Dataset.to_json()`` (None for
+        made-up inputs), for method "kfac"; `source` is then a folded candidate.
 
     Returns:
-      {"layers": {name: {"form", "rank", "parameters_before", "parameters", "relative_error", "factors"}},
+      {"layers": {name: {"form", "rank", "parameters_before", "parameters", "relative_error", "factors", "ranks"}},
       "notes", "history"}: ranks and parameters as found in the new layers, relative_error before any
       training.
 
@@ -48,7 +57,13 @@ def factorize(
 
     session.seed_everything(seed)
     graph = rebuild.read(Path(source))
-    new, found, notes = factorized(graph, layers, report, SPLITTING if training else 1.0)
+    share = SPLITTING if training else 1.0
+    if choice is None:
+        new, found, notes = factorized(graph, layers, report, share)
+    else:
+        new, found, notes = _chosen(
+            graph, layers, choice, statistics, calibration, seed, _part(report, share)
+        )
     model = rebuild.build(new)
     history: list[dict[str, Json]] = []
     if training is not None:
@@ -76,15 +91,65 @@ def factorized(
         rank = parameters["rank"]
         split = factors.factors(layer, parameters["form"], rank if isinstance(rank, int) else tuple(rank))
         chains[name] = split.layers
-        found[name] = {
-            "form": parameters["form"],
-            "rank": split.rank if isinstance(split.rank, int) else list(split.rank),
-            "parameters_before": _parameters(layer),
-            "parameters": sum(map(_parameters, split.layers)),
-            "relative_error": split.relative_error,
-            "factors": [part.name for part in split.layers],
-        }
+        found[name] = _found(layer, parameters["form"], split)
     return surgery.replace(graph, chains), found, notes
+
+
+def _chosen(
+    graph: Graph,
+    wanted: Mapping[str, Mapping[str, Any]],
+    choice: Mapping[str, Any],
+    statistics: str | None,
+    calibration: Mapping[str, Any] | None,
+    seed: int,
+    report: Report,
+) -> tuple[Graph, dict[str, Json], list[dict[str, Json]]]:
+    """As `factorized`, forms and ranks chosen for all layers together, factors by the asked method."""
+    for name in wanted:
+        _layer(graph, name)
+    settings = kfac_choice.Settings.from_json(choice)
+    report("choosing ranks", 0.0)
+    picks, whole = kfac_choice.picked(graph, wanted, settings, statistics)
+    notes: list[dict[str, Json]] = [
+        {"layer": name, "action": "left alone", "reason": reason} for name, reason in whole.items()
+    ]
+    if settings.method == "svd":
+        plain = {name: {"form": pick.form, "rank": pick.rank} for name, pick in picks.items()}
+        new, found, more = factorized(graph, plain, report)
+        return new, found, notes + more
+    from edgepack.backend.kfac_refit import fitted_parts
+
+    assert statistics is not None, "method kfac comes with statistics"
+    known = layer_statistics.read(Path(statistics))
+    parts = fitted_parts(graph, picks, known, calibration, seed, report)
+    chains: dict[str, tuple[Layer, ...]] = {}
+    found = {}
+    for name, pick in picks.items():
+        layer = graph.layers[name]
+        corrected = dataclasses.replace(layer, weights=(*layer.weights[:-1], parts[name].bias))
+        split = factors.assembled(corrected, pick.form, parts[name].kernels)
+        chains[name] = split.layers
+        found[name] = {**_found(layer, pick.form, split), "expected_loss": pick.error}
+    return surgery.replace(graph, chains), found, notes
+
+
+def _found(layer: Layer, form: str, split: factors.Factors) -> dict[str, Json]:
+    names = [part.name for part in split.layers]
+    made = [name for name in names if name.endswith(("_reduce", "_core"))]
+    ranks = [split.rank] if isinstance(split.rank, int) else list(split.rank)
+    return {
+        "form": form,
+        "rank": ranks[0] if len(ranks) == 1 else [*ranks],
+        "parameters_before": _parameters(layer),
+        "parameters": sum(map(_parameters, split.layers)),
+        "relative_error": split.relative_error,
+        "factors": [*names],
+        "ranks": dict(zip(made, ranks, strict=True)),
+    }
+
+
+def _part(report: Report, share: float) -> Report:
+    return lambda text, fraction: report(text, None if fraction is None else share * fraction)
 
 
 def _rest_of(report: Report) -> Report:

@@ -25,7 +25,7 @@ Rank: TypeAlias = int | tuple[int, int]
 FORMS: Final[dict[str, tuple[str, ...]]] = {
     "Dense": ("dense",),
     "Conv1D": ("conv1d", "pointwise"),
-    "Conv2D": ("spatial", "channel", "tucker", "pointwise"),
+    "Conv2D": ("spatial", "across", "channel", "tucker", "pointwise"),
     "SeparableConv1D": ("pointwise",),
     "SeparableConv2D": ("pointwise",),
 }
@@ -79,12 +79,24 @@ def factors(layer: Layer, form: str, rank: Rank) -> Factors:
         reason = f'a {layer.kind} has no form "{form}"; expected {" or ".join(FORMS[layer.kind])}'
     if reason is not None:
         raise errors.BadInputError(f'layer "{layer.name}" cannot be factorized: {reason}')
-    before, index = untouched(layer)
-    kernel = layer.weights[index]
+    _, index = untouched(layer)
     try:
-        parts = _split(form, kernel, rank)
+        parts = _split(form, layer.weights[index], rank)
     except errors.BadInputError as error:
         raise errors.BadInputError(f'layer "{layer.name}": {error}') from error
+    return assembled(layer, form, parts)
+
+
+def assembled(layer: Layer, form: str, parts: Sequence[Array]) -> Factors:
+    """The low-rank form of a layer from the kernels of its factors.
+
+    Args:
+      layer: with the bias that the last factor is to have.
+      form: one of ``FORMS[layer.kind]``.
+      parts: in the order in which they are applied, laid out as `numerics.factorize` has them.
+    """
+    before, index = untouched(layer)
+    kernel = layer.weights[index]
     names = ("reduce", "core", "expand") if len(parts) == 3 else ("reduce", "expand")
     make = _dense if layer.kind == "Dense" else _convolution
     chain = [make(layer, name, part, strided=index == 0) for name, part in zip(names, parts, strict=True)]

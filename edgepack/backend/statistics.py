@@ -24,6 +24,10 @@ Report = Callable[[str, float | None], None]
 BATCH: Final = 64
 BATCH_BYTES: Final = 192 << 20
 """What the values of one batch may take, forward and backward."""
+DRAWS: Final = 1024
+"""Labels that are drawn in all, about: few samples are gone through several times, with other labels and positions,"""
+DRAWN_VALUES: Final = 400_000_000
+"""but not beyond so many values that layers compute."""
 COPIES: Final = 5
 """Values held at once for each one of the forward pass: its gradient, its activation, scratch."""
 
@@ -92,11 +96,12 @@ def _measured(
     size = max(1, min(BATCH, given.count, BATCH_BYTES // max(1, probe.bytes_per_sample)))
     batches = -(-given.count // size)
     size = given.count // batches  # equal batches: one trace serves them all
-    for number in range(batches):
-        report("layer statistics", number / batches)
-        rows = given.rows(number * size, (number + 1) * size)
-        probe.add(rows, tf.constant([seed, number], tf.int32))
-    return probe.results(batches * size)
+    rounds = max(1, min(DRAWS // given.count, DRAWN_VALUES // (given.count * probe.values_per_sample)))
+    for number in range(rounds * batches):
+        report("layer statistics", number / (rounds * batches))
+        start = number % batches * size
+        probe.add(given.rows(start, start + size), tf.constant([seed, number], tf.int32))
+    return probe.results(batches * size, rounds)
 
 
 class _Probe:
@@ -125,17 +130,18 @@ class _Probe:
             for (reading, _, _), read in zip(self._calls, reads, strict=True)
         )
         values = sum(_floats(layer.get_output_at(0)) for layer in model.layers)
+        self.values_per_sample = max(1, values)
         self.bytes_per_sample = 4 * COPIES * values + windows
 
     def add(self, rows: Mapping[str, np.ndarray], seed: Any) -> None:
         self._step([rows[name] for name in self._names], seed)
 
     def results(
-        self, samples: int
+        self, samples: int, rounds: int
     ) -> tuple[dict[tuple[str, str], layer_statistics.LayerStatistics], list[tuple[str, str]]]:
         found, blind = {}, []
         for reading, sums in self._sums.items():
-            result = sums.result(samples)
+            result = sums.result(samples, rounds)
             if isinstance(result, str):
                 blind.append((reading.layer, result))
             else:

@@ -133,8 +133,12 @@ class Sums:
         self._gradient.assign_add(tf.matmul(rows, rows, transpose_a=True))
         self._positions.assign_add(tf.shape(rows, tf.int64)[1])
 
-    def result(self, samples: int) -> LayerStatistics | str:
-        """The statistics, or why there are none."""
+    def result(self, samples: int, rounds: int) -> LayerStatistics | str:
+        """The statistics, or why there are none.
+
+        Args:
+          samples: how many there were; each was added `rounds` times.
+        """
         if self._reason is not None:
             return self._reason
         patches, positions = int(self._patches.numpy()), int(self._positions.numpy())
@@ -144,7 +148,7 @@ class Sums:
             mean=self._shift.numpy().astype(np.float64) + offset,
             covariance=second - offset[:, :, None] * offset[:, None, :],
             gradient=np.asarray(self._gradient.numpy(), np.float64) / positions,
-            positions=positions / samples,
+            positions=positions / (samples * rounds),
             samples=samples,
             layout=self._layout,
         )

@@ -10,9 +10,11 @@ the Frobenius norm (Eckart and Young, 1936), and lays the two factors out as ker
 | conv1d    | (k, ci, co)      | (k·ci) × co              | (k, ci, r), (1, r, co)          |
 | channel   | (kh, kw, ci, co) | (kh·kw·ci) × co          | (kh, kw, ci, r), (1, 1, r, co)  |
 | spatial   | (kh, kw, ci, co) | (kh·ci) × (kw·co)        | (kh, 1, ci, r), (1, kw, r, co)  |
+| across    | (kh, kw, ci, co) | (kw·ci) × (kh·co)        | (1, kw, ci, r), (kh, 1, r, co)  |
 
-The spatial form is Jaderberg, Vedaldi and Zisserman (2014), the channel form Zhang et al. (2015). The
-three-factor form is in `edgepack.numerics.tucker`; which rank to keep is in `edgepack.numerics.rank`.
+"across" is "spatial" with the two sides exchanged. The spatial form is Jaderberg, Vedaldi and Zisserman (2014), the
+channel form Zhang et al. (2015). The three-factor form is in `edgepack.numerics.tucker`; which rank to keep is in
+`edgepack.numerics.rank`.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ import numpy.typing as npt
 from edgepack.errors import BadInputError
 
 Array: TypeAlias = npt.NDArray[Any]
-Form: TypeAlias = Literal["dense", "pointwise", "conv1d", "channel", "spatial"]
+Form: TypeAlias = Literal["dense", "pointwise", "conv1d", "channel", "spatial", "across"]
 
 _AXES: Final[dict[str, tuple[int, ...]]] = {
     "dense": (2,),
@@ -35,6 +37,7 @@ _AXES: Final[dict[str, tuple[int, ...]]] = {
     "conv1d": (3,),
     "channel": (4,),
     "spatial": (4,),
+    "across": (4,),
 }
 
 
@@ -42,7 +45,7 @@ def unfold(form: Form, kernel: Array) -> Array:
     """The matrix whose rank the form cuts, float64.
 
     Args:
-      form: one of the five two-factor forms.
+      form: one of the six two-factor forms.
       kernel: weights in Keras layout, as in the table above.
 
     Raises:
@@ -54,6 +57,8 @@ def unfold(form: Form, kernel: Array) -> Array:
     """
     _check_shape(form, kernel.shape)
     matrix = np.asarray(kernel, np.float64)
+    if form == "across":
+        matrix, form = matrix.swapaxes(0, 1), "spatial"
     if form == "spatial":
         height, width, inputs, outputs = matrix.shape
         return matrix.transpose(0, 2, 1, 3).reshape(height * inputs, width * outputs)
@@ -64,7 +69,7 @@ def split(form: Form, kernel: Array, rank: int) -> tuple[Array, Array]:
     """The two kernels of rank `rank` whose composition is nearest to `kernel`.
 
     Args:
-      form: one of the five two-factor forms.
+      form: one of the six two-factor forms.
       kernel: weights in Keras layout.
       rank: 1 … `full_rank`; at full rank the composition is the kernel itself, within float error.
 
@@ -81,11 +86,26 @@ def split(form: Form, kernel: Array, rank: int) -> tuple[Array, Array]:
       ((3, 3, 8, 1), (1, 1, 1, 4), True)
     """
     reduce, expand = _split_matrix(unfold(form, kernel), rank)
-    shapes = factor_shapes(form, kernel.shape, rank)
-    if form == "spatial":  # rank, width, outputs → width, rank, outputs
-        expand = expand.reshape(rank, kernel.shape[1], kernel.shape[3]).transpose(1, 0, 2)
-    first, second = (part.reshape(shape) for part, shape in zip((reduce, expand), shapes, strict=True))
+    first, second = as_kernels(form, kernel.shape, reduce, expand)
     return np.ascontiguousarray(first, kernel.dtype), np.ascontiguousarray(second, kernel.dtype)
+
+
+def as_kernels(form: Form, shape: Sequence[int], reduce: Array, expand: Array) -> tuple[Array, Array]:
+    """Two factors of the unfolded matrix, laid out as kernels.
+
+    Args:
+      shape: of the whole kernel.
+      reduce, expand: [rows, r] and [r, columns], whose product is an `unfold`ed kernel.
+
+    Example:
+      >>> [part.shape for part in as_kernels("spatial", (3, 5, 2, 4), np.zeros((6, 7)), np.zeros((7, 20)))]
+      [(3, 1, 2, 7), (1, 5, 7, 4)]
+    """
+    rank = reduce.shape[-1]
+    first, second = factor_shapes(form, shape, rank)
+    if form in ("spatial", "across"):  # rank, side, outputs → side, rank, outputs
+        expand = expand.reshape(rank, -1, shape[-1]).transpose(1, 0, 2)
+    return reduce.reshape(first), expand.reshape(second)
 
 
 def split_dense(kernel: Array, rank: int) -> tuple[Array, Array]:
@@ -149,6 +169,8 @@ def join(form: Form, reduce: Array, expand: Array) -> Array:
     first, second = np.asarray(reduce, np.float64), np.asarray(expand, np.float64)
     if form == "spatial":
         joined: Array = np.einsum("hir,wro->hwio", first[:, 0], second[0])
+    elif form == "across":
+        joined = np.einsum("wir,hro->hwio", first[0], second[:, 0])
     else:
         joined = first @ second.reshape(second.shape[-2:])
     return joined
@@ -165,6 +187,8 @@ def factor_shapes(form: Form, shape: Sequence[int], rank: int) -> tuple[tuple[in
     outputs = shape[-1]
     if form == "spatial":
         return (shape[0], 1, shape[2], rank), (1, shape[1], rank, outputs)
+    if form == "across":
+        return (1, shape[1], shape[2], rank), (shape[0], 1, rank, outputs)
     return (*shape[:-1], rank), (*(1 for _ in shape[:-2]), rank, outputs)
 
 
@@ -178,6 +202,8 @@ def full_rank(form: Form, shape: Sequence[int]) -> int:
     _check_shape(form, shape)
     if form == "spatial":
         return min(shape[0] * shape[2], shape[1] * shape[3])
+    if form == "across":
+        return min(shape[1] * shape[2], shape[0] * shape[3])
     return min(math.prod(shape[:-1]), shape[-1])
 
 

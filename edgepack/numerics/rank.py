@@ -126,7 +126,8 @@ def saves(form: Form, shape: Sequence[int], rank: int, strides: Sequence[int] = 
       shape: of the kernel, in Keras layout.
       rank: of the factorization.
       strides: of the layer, one per spatial axis; () for none. In the spatial form the first factor strides
-        along the height only and so computes `strides[1]` columns for each that the second one keeps.
+        along the height only and so computes `strides[1]` columns for each that the second one keeps; "across"
+        is the other way round.
 
     Example:
       >>> saves("dense", (100, 50), 10)
@@ -136,7 +137,8 @@ def saves(form: Form, shape: Sequence[int], rank: int, strides: Sequence[int] = 
     """
     first, second = (math.prod(factor) for factor in factor_shapes(form, shape, rank))
     whole = math.prod(shape)
-    repeated = strides[1] if form == "spatial" and len(strides) == 2 else 1
+    across = {"spatial": 1, "across": 0}.get(form)
+    repeated = 1 if across is None or len(strides) != 2 else strides[across]
     return Savings(
         weights_before=whole,
         weights_after=first + second,

@@ -59,6 +59,7 @@ def run_steps(
         worked.ledger.append(totals_entry("float model", totals(first.path, recipe)))
     found: dict[int, dict[str, dict[str, Json]]] = {}
     claims: list[Claim] = []
+    origins: dict[str, str] = {}
     current: plan.Plan | None = resolved
     while current is not None:
         worked.ledger += plan.ledger(current)
@@ -70,18 +71,33 @@ def run_steps(
             found.setdefault(step.number, {}).update(
                 {name: dict(values) for name, values in result.layers.items()}
             )
+            origins = {} if step.settings.makes_new_architecture else origins | _origins(result, origins)
             worked.ledger += [*_ledger(step, result), totals_entry(step.title, record["totals"])]
         worked.ledger += current.notes
         claims = list(current.claims)
-        current = _for_student(current, worked.candidate, recipe)
+        current = _resumed(current, worked.candidate, recipe, origins)
     worked.claims = (*worked.claims, *plan.settle(claims, found))
     return worked
 
 
-def _for_student(done: plan.Plan, student: Candidate, recipe: Recipe) -> plan.Plan | None:
+def _resumed(
+    done: plan.Plan, candidate: Candidate, recipe: Recipe, origins: Mapping[str, str]
+) -> plan.Plan | None:
+    """The plan for what was left for later: for the student, or the layers that a step has decided on."""
     if not done.later:
         return None
-    return plan.resume(done, gate.layer_facts(gate.read(student.path, custom=recipe.model.custom)))
+    facts = gate.layer_facts(gate.read(candidate.path, custom=recipe.model.custom))
+    return plan.resume(done, facts, origins=origins)
+
+
+def _origins(result: StageResult, known: Mapping[str, str]) -> dict[str, str]:
+    """Factor → the layer of the model that it came from."""
+    found = {}
+    for layer, values in result.layers.items():
+        factors = values.get("factors")
+        for factor in factors if isinstance(factors, list) else ():
+            found[str(factor)] = known.get(layer, layer)
+    return found
 
 
 def _run(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from edgepack.gate.facts import LayerFacts
@@ -67,8 +67,10 @@ class Assignment:
         *,
         order: Order,
         exact: bool,
+        origins: Mapping[str, str] | None = None,
     ) -> None:
         self.stages = stages
+        self._origins = origins or {}
         self.order: Order = order
         self.whole = sum(int(kernel.array.size) for each in facts for kernel in each.kernels) or 1
         self.work_left = None if exact else CHECK_WORK
@@ -95,7 +97,7 @@ class Assignment:
                         action="left alone", reason=f"replaced by [[stage]] {self.stages[until][0]}"
                     )
                     continue
-                decision = self._decide(stage, each, None)
+                decision = self._decide(stage, each, self._origins.get(each.name))
                 self._note(number, each.name, decision)
                 if decision.undecided:
                     until = index
@@ -106,7 +108,7 @@ class Assignment:
                     factors = splits.factor_facts(each, form, kept)
                 if until is not None:
                     self.work.append(Work(index=index, layer=each.name, decision=decision, slot=index))
-            live.append(Live(facts=each, until=until))
+            live.append(Live(facts=each, origin=self._origins.get(each.name), until=until))
             for factor in factors:
                 assert until is not None
                 self.cells[factor.name] = self._factor_cells(until, each.name)

@@ -6,25 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from edgepack import errors
-from edgepack.plan.steps import Order
+from edgepack.plan.steps import Order, Promise
 from edgepack.records import Claim, Json, LedgerEntry
 from edgepack.stages import Cluster, Decision, StageSettings
-
-
-@dataclass
-class Promise:
-    """What one layer must show from here on."""
-
-    zeros: int | None = None
-    """Number of the stage that made them."""
-    sparsity: float | None = None
-    """Where it is known in advance."""
-    clusters: int | None = None
-    distinct: int = 0
-    per: str | None = None
-
-    def to_keep(self) -> dict[str, Json]:
-        return {"zeros": self.zeros is not None, "clusters": self.per}
 
 
 @dataclass

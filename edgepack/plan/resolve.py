@@ -10,7 +10,7 @@ from edgepack.plan import demands
 from edgepack.plan.assignment import Assignment, Live, Numbered, Work
 from edgepack.plan.promises import Books
 from edgepack.plan.steps import Cell, Order, Plan, Row, Step
-from edgepack.records import Claim, LedgerEntry
+from edgepack.records import LedgerEntry
 from edgepack.stages import StageSettings
 
 
@@ -44,12 +44,19 @@ def resolve(
     return _resolve(numbered, facts, order=order, has_training=has_training, exact=exact)
 
 
-def resume(plan: Plan, facts: Sequence[LayerFacts], *, exact: bool = True) -> Plan:
-    """Plans what a plan left for later, now that the student is there.
+def resume(
+    plan: Plan,
+    facts: Sequence[LayerFacts],
+    *,
+    origins: Mapping[str, str] | None = None,
+    exact: bool = True,
+) -> Plan:
+    """Plans what a plan left for later, now that the student or the factors are there.
 
     Args:
-      plan: with `later` stages; its claims stand until a later stage ends them.
-      facts: of the student's candidate.
+      plan: with `later` stages; its claims and promises stand until a later stage ends them.
+      facts: of the candidate as it now is.
+      origins: factor → the layer that it came from.
     """
     return _resolve(
         plan.later,
@@ -57,7 +64,8 @@ def resume(plan: Plan, facts: Sequence[LayerFacts], *, exact: bool = True) -> Pl
         order=plan.order,
         has_training=plan.has_training,
         exact=exact,
-        claims=plan.claims,
+        origins=origins or {},
+        before=plan,
     )
 
 
@@ -68,20 +76,22 @@ def _resolve(
     order: Order,
     has_training: bool,
     exact: bool,
-    claims: Sequence[Claim] = (),
+    origins: Mapping[str, str] | None = None,
+    before: Plan | None = None,
 ) -> Plan:
     demands.check_training(numbered, has_training)
-    now, later = _until_student(numbered, order)
-    demands.check_selectors(
-        [*now, *later] if not any(stage.makes_new_architecture for _, stage in now) else now, facts
-    )
-    plan = _plan(Assignment(now, facts, order=order, exact=exact), has_training, claims)
+    now, later = _until_barrier(numbered, order)
+    if before is None or any(step.settings.makes_new_architecture for step in before.steps):
+        demands.check_selectors(_of_this_model(now, later), facts)
+    assignment = Assignment(now, facts, order=order, exact=exact, origins=origins or {})
+    plan = _plan(assignment, has_training, before)
+    to = "the student" if any(stage.makes_new_architecture for _, stage in now) else "layers decided at build"
     rows = tuple(
         replace(
             row,
             cells={
                 **row.cells,
-                **{number: Cell(action="deferred", reason="to the student") for number, _ in later},
+                **{number: Cell(action="deferred", reason=f"to {to}") for number, _ in later},
             },
         )
         for row in plan.rows
@@ -91,25 +101,41 @@ def _resolve(
     )
 
 
-def _until_student(
+def _until_barrier(
     numbered: Sequence[Numbered], order: Order
 ) -> tuple[tuple[Numbered, ...], tuple[Numbered, ...]]:
-    """Stages that can be planned now, and those that act on a student which does not exist yet."""
+    """Stages that can be planned now, and those that act on layers which do not exist yet."""
     for index, (_, stage) in enumerate(numbered):
-        if stage.makes_new_architecture:
+        if stage.makes_new_architecture or stage.decided_at_build:
             before, after = numbered[:index], numbered[index + 1 :]
             if order == "strict":
                 return tuple(numbered[: index + 1]), tuple(after)
-            # What is done to the teacher's layers would be lost with them: the student gets it instead.
-            moved = [pair for pair in before if pair[1].use in ("prune", "cluster", "factorize")]
+            # What is done to layers that go would be lost with them: those that come get it instead.
+            uses = ("prune", "cluster", "factorize") if stage.makes_new_architecture else ("prune", "cluster")
+            moved = [pair for pair in before if pair[1].use in uses]
             stay = [pair for pair in before if pair not in moved]
             return (*stay, numbered[index]), (*moved, *after)
     return tuple(numbered), ()
 
 
-def _plan(work: Assignment, has_training: bool, claims: Sequence[Claim]) -> Plan:
-    """Keeps the books over the work in running order and makes the steps."""
-    books = Books(order=work.order, claims=list(claims))
+def _of_this_model(now: Sequence[Numbered], later: Sequence[Numbered]) -> list[Numbered]:
+    """The stages whose selectors speak of the layers that there are: none that a student gets."""
+    if any(stage.makes_new_architecture for _, stage in now):
+        return list(now)
+    found = list(now)
+    for each in later:
+        found.append(each)
+        if each[1].makes_new_architecture:
+            break
+    return found
+
+
+def _plan(work: Assignment, has_training: bool, before: Plan | None) -> Plan:
+    """Keeps the books over the work in running order, going on from an earlier plan's, and makes the steps."""
+    books = Books(order=work.order)
+    if before is not None:
+        books.claims = list(before.claims)
+        books.promises = {layer: replace(promise) for layer, promise in before.promises.items()}
     steps = _steps(work, books, has_training)
     for (number, layer), reason in books.lost.items():
         if layer in work.cells:
@@ -118,6 +144,7 @@ def _plan(work: Assignment, has_training: bool, claims: Sequence[Claim]) -> Plan
         steps=tuple(steps),
         rows=tuple(_row(live, work.cells[live.facts.name]) for live in work.live),
         claims=tuple(books.claims),
+        promises=books.promises,
         notes=(*books.notes, *_idle(work.stages, steps)),
         order=work.order,
         has_training=has_training,

@@ -85,6 +85,22 @@ class Row:
     cells: Mapping[int, Cell]
 
 
+@dataclass
+class Promise:
+    """What one layer must show from here on."""
+
+    zeros: int | None = None
+    """Number of the stage that made them."""
+    sparsity: float | None = None
+    """Where it is known in advance."""
+    clusters: int | None = None
+    distinct: int = 0
+    per: str | None = None
+
+    def to_keep(self) -> dict[str, Json]:
+        return {"zeros": self.zeros is not None, "clusters": self.per}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """A resolved recipe.
@@ -94,7 +110,9 @@ class Plan:
       rows: layer × stage, for people.
       claims: what the final file must show; claims with `wanted` None are filled in by `settle`.
       notes: lost promises and stages without work, for the ledger.
-      later: stages (with their numbers) that act on a student which does not exist yet; see `resume`.
+      later: stages (with their numbers) that act on layers which do not exist yet, a student's or factors whose
+        ranks are decided at build; see `resume`.
+      promises: what the steps leave to be held, by layer.
       order, has_training: as given to `resolve`.
     """
 
@@ -103,6 +121,7 @@ class Plan:
     claims: tuple[Claim, ...]
     notes: tuple[LedgerEntry, ...]
     later: tuple[tuple[int, StageSettings], ...] = ()
+    promises: Mapping[str, Promise] = field(default_factory=dict)
     stages: tuple[tuple[int, StageSettings], ...] = ()
     order: Order = "pipeline"
     has_training: bool = False
@@ -121,12 +140,18 @@ def settle(
     Returns:
       Claims that all have a wanted value; a claim about which nothing was found is dropped.
     """
+    ranks = {
+        (stage, factor): {"rank": rank}
+        for stage, layers in found.items()
+        for values in layers.values()
+        for factor, rank in _mapping(values.get("ranks")).items()
+    }
     settled = []
     for claim in claims:
         if claim.wanted is not None:
             settled.append(claim)
             continue
-        values = found.get(claim.stage, {}).get(claim.layer, {})
+        values = found.get(claim.stage, {}).get(claim.layer) or ranks.get((claim.stage, claim.layer), {})
         by_role = values.get("kernels")
         if isinstance(by_role, Mapping) and isinstance(own := by_role.get(claim.role), Mapping):
             values = own
@@ -134,3 +159,7 @@ def settle(
         if isinstance(value, int | float) and value > 0:
             settled.append(replace(claim, wanted=float(value)))
     return tuple(settled)
+
+
+def _mapping(value: Json) -> Mapping[str, Json]:
+    return value if isinstance(value, Mapping) else {}

@@ -2,12 +2,13 @@
 
 Forms: `edgepack.numerics.factorize` (Dense, 1×1, Conv1D; channel and spatial form of Conv2D) and
 `edgepack.numerics.tucker`. The factors are stock Keras layers named `<layer>_reduce`, `<layer>_core`,
-`<layer>_expand`.
+`<layer>_expand`. With method "kfac", or a goal for the whole model, the backend chooses the ranks
+(`edgepack.backend.kfac`).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, cast
 
 from pydantic import Field, model_validator
 
@@ -22,25 +23,35 @@ PositiveRank = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 
 
+GOALS: Final = ("keep", "energy", "ratio", "rank", "max_error")
+
+
 class Factorize(StageSettings):
-    """Low-rank factorization; exactly one goal of `energy`, `ratio`, `rank`, `max_error`.
+    """Low-rank factorization; exactly one goal of `keep`, `energy`, `ratio`, `rank`, `max_error`.
 
     A layer whose factors would not save weights *and* multiply-adds at the rank that the goal needs is left
     alone.
     """
 
     use: Literal["factorize"] = "factorize"
+    method: Literal["auto", "kfac", "svd"] = "auto"
+    """"svd": nearest to the weights. "kfac": costing the loss least, by statistics of the calibration data; the factors
+    are refitted to what the compressed layers before them give. "auto": "kfac" where the stage does not train and there
+    is `[data.calibration]`, else "svd"."""
+    keep: Share | None = None
+    """Share of the weights that is kept, over all layers that may be factorized together; each gets the rank at which
+    the whole model loses least, or stays as it is."""
     energy: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
-    """Share of the sum of squared singular values that is kept."""
+    """Share of the sum of squared singular values that is kept in each layer (loss-weighted ones for "kfac")."""
     ratio: Share | None = None
     """The factors hold at most this share of the layer's weights."""
     rank: PositiveRank | Annotated[tuple[PositiveRank, PositiveRank], Field(strict=False)] | None = None
     """The rank itself; [inputs, outputs] for form = "tucker"."""
     max_error: Share | None = None
-    """Bound on ‖W − W_r‖ / ‖W‖ of each layer (Frobenius norm)."""
+    """Bound on ‖W − W_r‖ / ‖W‖ of each layer (Frobenius norm; for "kfac" the loss-weighted one)."""
     form: Literal["auto", "spatial", "channel", "tucker"] = "auto"
-    """For Conv2D larger than 1×1: k×1 then 1×k, k×k then 1×1, or three kernels; "auto" takes the smaller of
-    the first two. Other layers have one form."""
+    """For Conv2D larger than 1×1: k×1 then 1×k, k×k then 1×1, or three kernels; "auto" takes the better of the first
+    two, and with "kfac" 1×k then k×1 counts as "spatial", too. Other layers have one form."""
     min_weights: Annotated[int, Field(ge=0)] = 1000
     """Kernels with fewer weights are left alone."""
     min_saving: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.05
@@ -48,20 +59,39 @@ class Factorize(StageSettings):
 
     @model_validator(mode="after")
     def _one_goal(self) -> Factorize:
-        goals = [name for name in ("energy", "ratio", "rank", "max_error") if getattr(self, name) is not None]
+        goals = [name for name in GOALS if getattr(self, name) is not None]
         if len(goals) != 1:
             raise ValueError(
-                "give exactly one of energy, ratio, rank, max_error"
-                + (f"; got {', '.join(goals)}" if goals else "")
+                f"give exactly one of {', '.join(GOALS)}" + (f"; got {', '.join(goals)}" if goals else "")
             )
         if isinstance(self.rank, tuple) and self.form != "tucker":
             raise ValueError(f'rank = {list(self.rank)}: two ranks are for form = "tucker"')
+        if self.form == "tucker" and (self.method == "kfac" or self.keep is not None):
+            what = 'method = "kfac"' if self.method == "kfac" else "keep"
+            raise ValueError(f'{what} has no form = "tucker"; expected "auto", "spatial" or "channel"')
         return self
+
+    @property
+    def uses_statistics(self) -> bool:
+        """See `StageSettings.uses_statistics`."""
+        return self.method == "kfac"
+
+    @property
+    def decided_at_build(self) -> bool:
+        """Whether ranks need data, or all layers at once."""
+        return self.method == "kfac" or self.keep is not None
+
+    def informed(self, *, trains: bool, calibrated: bool) -> Factorize:
+        """See `StageSettings.informed`."""
+        if self.method != "auto":
+            return self
+        weighted = calibrated and not trains and self.form != "tucker"
+        return self.model_copy(update={"method": "kfac" if weighted else "svd"})
 
     @property
     def goal(self) -> tuple[splits.Goal, float | splits.Rank]:
         """The goal's name and value."""
-        for name in ("energy", "ratio", "rank", "max_error"):
+        for name in GOALS:
             if (value := getattr(self, name)) is not None:
                 return name, value
         raise AssertionError("the validator admits no stage without a goal")
@@ -81,6 +111,8 @@ class Factorize(StageSettings):
             return Decision(
                 reason=f"{kernel.array.size:,} weights: fewer than min_weights = {self.min_weights:,}"
             )
+        if self.decided_at_build:
+            return self._later(target, kernel)
         cost = splits.work(facts, kernel, self.form, self.goal[0])
         if target.work_limit is not None and cost > target.work_limit:
             return Decision(
@@ -89,6 +121,15 @@ class Factorize(StageSettings):
                 undecided=True,
             )
         return self._decide(target, kernel, cost)
+
+    def _later(self, target: Target, kernel: Kernel) -> Decision:
+        by = "calibration data" if self.method == "kfac" else "all layers together"
+        return Decision(
+            parameters={"form": self.form, "rank": None, "kernels": [kernel.role]},
+            reason=f"{self.method}: rank decided at build by {by}",
+            claims=(Claim(layer=f"{target.facts.name}_reduce", kind="rank", wanted=None),),
+            undecided=True,
+        )
 
     def _decide(self, target: Target, kernel: Kernel, cost: float) -> Decision:
         goal, value = self.goal
@@ -137,8 +178,18 @@ class Factorize(StageSettings):
         )
 
     def request(self, step: Step) -> dict[str, Json]:
-        """See `StageSettings.request`."""
-        return {"layers": as_json(step.layers)}
+        """The layers, and the goal where the backend is to choose ranks."""
+        if not self.decided_at_build:
+            return {"layers": as_json(step.layers)}
+        goal, value = self.goal
+        choice: dict[str, Json] = {
+            "method": self.method,
+            "goal": goal,
+            "value": cast(Any, value),
+            "form": self.form,
+            "min_saving": self.min_saving,
+        }
+        return {"layers": as_json(step.layers), "choice": choice}
 
 
 def _saving(split: splits.Split) -> float:

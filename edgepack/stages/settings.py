@@ -119,6 +119,11 @@ class StageSettings(BaseModel):
         """Whether `apply` wants the folded candidate and the layer statistics of the calibration data."""
         return False
 
+    @property
+    def decided_at_build(self) -> bool:
+        """Whether only running the stage tells which layers there are after it; later stages are planned then."""
+        return False
+
     def informed(self, *, trains: bool, calibrated: bool) -> StageSettings:
         """The stage with what is "auto" decided.
 

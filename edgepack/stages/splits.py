@@ -15,7 +15,7 @@ from edgepack.numerics.rank import Savings
 if TYPE_CHECKING:
     from edgepack.gate.facts import Kernel, LayerFacts
 
-Goal = Literal["energy", "ratio", "rank", "max_error"]
+Goal = Literal["keep", "energy", "ratio", "rank", "max_error"]
 Rank = int | tuple[int, int]
 
 FACTORIZABLE: Final = ("Dense", "Conv1D", "Conv2D", "SeparableConv1D", "SeparableConv2D")

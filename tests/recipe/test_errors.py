@@ -51,9 +51,9 @@ CASES = {
     "two goals": (
         FACTORIZE,
         f"{FACTORIZE}\nrank = 3",
-        "[[stage]] 3: give exactly one of energy, ratio, rank, max_error; got energy, rank",
+        "[[stage]] 3: give exactly one of keep, energy, ratio, rank, max_error; got energy, rank",
     ),
-    "no goal": ("energy = 0.95", "", "[[stage]] 3: give exactly one of energy, ratio, rank, max_error"),
+    "no goal": ("energy = 0.95", "", "[[stage]] 3: give exactly one of keep, energy, ratio, rank, max_error"),
     "no path": ('[model]\npath = "model.keras"', "[model]", '[model] "path": is missing'),
     "no model": ('[model]\npath = "model.keras"', "", '"model": is missing'),
     "no format": ("edgepack = 1\n", "", '"edgepack": is missing'),
