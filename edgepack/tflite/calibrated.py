@@ -88,6 +88,14 @@ class Calibrated:
         """Name of a tensor."""
         return str((self._graph.tensors[tensor].name or b"").decode(errors="replace"))
 
+    def spoken(self, tensor: int) -> str:
+        """Name of a tensor for people: an output's is the signature's, which is the Keras name."""
+        for signature in self._model.signatureDefs or ():
+            for item in signature.outputs or ():
+                if int(item.tensorIndex) == tensor:
+                    return str(item.name.decode(errors="replace"))
+        return self.name(tensor)
+
     def shape(self, tensor: int) -> tuple[int, ...]:
         """Shape of a tensor; () for a scalar."""
         shape = self._graph.tensors[tensor].shape

@@ -84,12 +84,11 @@ def ranked(model: Calibrated, ratios: Mapping[int, float], layers: Collection[st
         if output not in ratios:
             continue
         before = max((ratios[int(index)] for index in op.inputs if int(index) in ratios), default=0.0)
-        name = model.name(output)
         found.append(
             LayerNoise(
-                layer=keras_layer(name, layers),
+                layer=keras_layer(model.spoken(output), layers),
                 op=model.kind(number),
-                node=name,
+                node=model.name(output),
                 before=before,
                 after=ratios[output],
             )
