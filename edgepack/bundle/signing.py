@@ -103,8 +103,14 @@ def sign(contents: Contents, signer: Signer, public_pem: bytes, *, counter: int)
     """The envelope for a package; the signature is verified before anybody gets to see it.
 
     Raises:
+      GateError: the package was kept although it missed a budget or a promise; it must not ship.
       TrustError: the signer's answer is no signature by this key.
     """
+    if contents.manifest.get("status") == "failed":
+        raise errors.GateError(
+            f"{contents.path}: was kept for a look although its build failed: {'; '.join(contents.manifest['reasons'])}; "
+            "sign one that passed"
+        )
     payload = statement(contents.digests, subject=f"{contents.name}-{contents.version}", counter=counter)
     signature = signer(hashlib.sha256(pae(payload)).digest())
     if not verifies(public_pem, signature, payload):

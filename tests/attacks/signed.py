@@ -33,7 +33,12 @@ KEYS = {
 
 
 def package_bytes(
-    *, name: str = "digits", version: str = "1.0.0", device: str | None = None, model: bytes = b"model" * 299
+    *,
+    name: str = "digits",
+    version: str = "1.0.0",
+    device: str | None = None,
+    model: bytes = b"model" * 299,
+    **more: Json,
 ) -> bytes:
     """A sound package around bytes that are no model: nothing here runs it."""
     golden = Golden(
@@ -59,6 +64,7 @@ def package_bytes(
         "device": {"name": device} if device else None,
         "members": members,
         "golden": table,
+        **more,
     }
     return archive.write({"manifest.json": canonical_json(manifest), **payloads})
 

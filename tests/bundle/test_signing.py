@@ -175,6 +175,12 @@ def test_the_openssl_commands_of_the_readme(scene: Scene) -> None:
     assert bad.returncode != 0 and "Verified OK" not in bad.stdout
 
 
+def test_a_failed_build_is_not_signed(scene: Scene) -> None:
+    with pytest.raises(errors.GateError, match="too large; sign one that passed"):
+        scene.release(status="failed", reasons=["too large"])
+    scene.release(status="passed", reasons=[])
+
+
 def test_openssl_reads_the_keys(tmp_path: Path) -> None:
     private, public = signing.generate()
     (tmp_path / "edgepack.key").write_bytes(private)
