@@ -195,27 +195,31 @@ def test_the_mean_output_of_a_changed_layer_stays(pictured: Observed) -> None:
 
 
 def worded() -> Any:
-    """A Dense behind an Embedding and a GRU, whose kernels have no statistics."""
+    """A Dense behind an Embedding and an EinsumDense, whose kernels have no statistics."""
     import tf_keras
     from tf_keras import layers
 
     tf_keras.utils.set_random_seed(2)
     ids = tf_keras.Input((6,), dtype="int32", name="ids")
-    states = layers.GRU(8, name="gru")(layers.Embedding(10, 4, name="embedding")(ids))
-    return tf_keras.Model(ids, layers.Dense(5, activation="softmax", name="classes")(states))
+    words = layers.Embedding(10, 4, name="embedding")(ids)
+    mixed = layers.EinsumDense("abc,cd->abd", output_shape=(None, 8), name="einsum")(words)
+    mean = layers.GlobalAveragePooling1D(name="mean")(mixed)
+    return tf_keras.Model(ids, layers.Dense(5, activation="softmax", name="classes")(mean))
 
 
 def test_kernels_without_statistics_are_treated_plainly_and_named(tmp_path: Path) -> None:
     ids = np.random.default_rng(0).integers(0, 10, (16, 6)).astype(np.int32)
-    words, unseen = Observed(tmp_path, worded(), {"ids": ids}), {"embedding", "gru"}
+    words, unseen = Observed(tmp_path, worded(), {"ids": ids}), {"embedding", "einsum"}
     names = (*unseen, "classes")
     answer, _ = words.made(prune, {name: {"sparsity": 0.5} for name in names}, scope="layer")
     assert {note["layer"] for note in answer["notes"]} == unseen
     assert all(found["sparsity"] >= 0.5 for found in answer["layers"].values())
     answer, _ = words.made(prune, {name: {"sparsity": 0.5} for name in names}, scope="global")
-    assert answer["layers"]["gru"]["sparsity"] == 0.0 and "cannot be ranked" in answer["notes"][0]["reason"]
+    assert (
+        answer["layers"]["einsum"]["sparsity"] == 0.0 and "cannot be ranked" in answer["notes"][0]["reason"]
+    )
     answer, _ = words.made(prune, {name: {"sparsity": 0.5} for name in unseen}, scope="global")
-    assert 0 < answer["layers"]["gru"]["sparsity"] < 1 and "smallest" in answer["notes"][0]["reason"]
+    assert 0 < answer["layers"]["einsum"]["sparsity"] < 1 and "smallest" in answer["notes"][0]["reason"]
     answer, _ = words.made(cluster, {name: {"clusters": 4, "per": "channel"} for name in names})
     assert {note["layer"] for note in answer["notes"]} == unseen
     assert all(found["distinct_per_channel"] <= 4 for found in answer["layers"].values())
