@@ -150,7 +150,8 @@ def _made(ran: Ran, out: Path) -> Made:
     built: Mapping[str, Any] = json.loads((out / "build.json").read_text())
     if built["tflite"] is None:
         raise RowFailed("; ".join(built["reasons"]) or "edgepack build left no .tflite")
-    told = {"reasons": built["reasons"], "step_seconds": built["step_seconds"], "remarks": remarks(built)}
+    told = {name: built[name] for name in ("reasons", "step_seconds", "pareto") if built.get(name)}
+    told["remarks"] = remarks(built)
     return Made(
         tflite=Path(built["tflite"]), seconds=ran.seconds, peak_rss_bytes=ran.peak_rss_bytes, told=told
     )
