@@ -116,8 +116,7 @@ def equalize(
         for pair in pairs(model)
         if pair.between in reaches
         and len(reaches[pair.between][0]) == pair.channels
-        and not frozen(model.name(pair.first.output))
-        and not frozen(model.name(pair.second.output))
+        and not any(frozen(name) for layer in (pair.first, pair.second) for name in _names(model, layer))
         and not any(
             _shaped(_constant(model, layer), layer.output_axis) for layer in (pair.first, pair.second)
         )
@@ -136,6 +135,11 @@ def equalize(
         if moved <= SETTLED:
             break
     return list(changed.values())
+
+
+def _names(model: Calibrated, layer: Weighted) -> tuple[str, str]:
+    """What a layer's output is called; that of a model's output has lost the layer's name."""
+    return model.name(layer.output), model.spoken(layer.output)
 
 
 def _shaped(kernel: Array, axis: int) -> bool:
