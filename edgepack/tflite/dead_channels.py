@@ -3,7 +3,7 @@
 A channel is dead when it is a constant whatever the input (`reachable`), or when nothing reads it. It can go when
 every op that would read it (a convolution, a dense op) either has no weight for it or can take its constant into the
 bias: bias + Σ w·(constant − zero point), exact in integers. At a border that keeps the size that holds only for the
-zero point itself, because a tap outside the picture counts nothing.
+zero point itself, because a tap outside the picture counts nothing. Floats are taken to be finite (0·∞ is no zero).
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgepack.tflite.attached import joined, split
 from edgepack.tflite.dead_channels import Findings, LayerChannels, find, foldable
 from edgepack.tflite.lanes import too_wide
 from edgepack.tflite.model import Array
@@ -51,7 +52,8 @@ def without_dead_channels(data: bytes) -> Removal:
     reason = hindrance(data)
     if reason is not None:
         return Removal(data=data, reason=reason)
-    model = unpacked(mended(data))
+    body, files = split(data)
+    model = unpacked(mended(body))
     if too_wide(Wiring(model)):
         return Removal(data=data, reason="its tensors have more channels than can be followed")
     findings = find(model)
@@ -65,7 +67,8 @@ def without_dead_channels(data: bytes) -> Removal:
     except OverflowError as error:
         return Removal(data=data, reason=str(error), layers=findings.layers)
     compact(model)
-    return Removal(data=written(model, len(data)), reason="", layers=findings.layers)
+    smaller = joined(written(model, len(body)), files)
+    return Removal(data=smaller, reason="", layers=findings.layers)
 
 
 def _why_all_stay(findings: Findings) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from edgepack.tflite.attached import UnreadableError, joined, split
 from edgepack.tflite.precheck import parse
 from edgepack.tflite.schema import unpacked
 from edgepack.tflite.writing import written
@@ -42,10 +43,11 @@ def slim(data: bytes) -> bytes:
     parse(data)
     if hindrance(data) is not None:
         return data
-    model = unpacked(data)
+    body, files = split(data)
+    model = unpacked(body)
     _drop_idle(model)
     compact(model)
-    slimmed = written(model, len(data))
+    slimmed = joined(written(model, len(body)), files)
     return slimmed if len(slimmed) < len(data) else data
 
 
@@ -72,14 +74,17 @@ def hindrance(data: bytes) -> str | None:
         return "its weights lie behind the flatbuffer or in other files"
     if any(op.largeCustomOptionsOffset > 1 for graph in model.subgraphs for op in graph.operators or ()):
         return "options of its custom ops lie behind the flatbuffer"
-    if data.rfind(b"PK\x05\x06", max(0, len(data) - (1 << 16))) >= 0:
-        return "files (labels, for instance) are attached behind the model"
+    try:
+        split(data)
+    except UnreadableError as error:
+        return str(error)
     return None
 
 
 def mended(data: bytes) -> bytes:
     """The same file with every quantization's axis in range (see `_mend_axis`); `data` itself where all are."""
-    model = unpacked(data)
+    body, files = split(data)
+    model = unpacked(body)
     quantized = [
         tensor
         for graph in model.subgraphs
@@ -87,7 +92,7 @@ def mended(data: bytes) -> bytes:
         if tensor.quantization is not None and tensor.quantization.scale is not None
     ]
     wrong = [_mend_axis(tensor) for tensor in quantized]
-    return written(model, len(data)) if any(wrong) else data
+    return joined(written(model, len(body)), files) if any(wrong) else data
 
 
 def _drop_idle(model: Any) -> None:

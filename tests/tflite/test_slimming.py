@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import random
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -167,9 +169,38 @@ def test_an_axis_out_of_range_is_mended() -> None:
     assert mended(wrong) != wrong and slim(wrong) == slim(mended(wrong)) == slim(network())
 
 
-def test_attached_files_keep_the_original() -> None:
-    data = network() + b"PK\x05\x06" + bytes(18)
-    assert "attached" in str(hindrance(data)) and slim(data) == data
+def with_files(data: bytes) -> bytes:
+    whole = io.BytesIO(data)
+    with zipfile.ZipFile(whole, "a") as archive:
+        archive.writestr(zipfile.ZipInfo("labels.txt", (1980, 1, 1, 0, 0, 0)), b"cat\ndog\n")
+        member = zipfile.ZipInfo("words.txt", (2020, 2, 2, 2, 2, 2))
+        member.compress_type = zipfile.ZIP_DEFLATED
+        archive.writestr(member, b"word " * 200)
+    return whole.getvalue()
+
+
+@pytest.mark.parametrize("work", [slim, lambda data: without_dead_channels(data).data])
+def test_attached_files_come_along(work: Any) -> None:
+    net = Network((1, 6, 6, 3))
+    data = net.to_bytes(net.conv(net.conv(net.input, 8, dead=(1,), bias=-0.8), 4))
+    found = work(with_files(data))
+    assert found.startswith(work(data)) and work(found) == found
+    with zipfile.ZipFile(io.BytesIO(found)) as archive:
+        assert archive.testzip() is None
+        assert {member.filename: member.date_time[0] for member in archive.infolist()} == {
+            "labels.txt": 1980,
+            "words.txt": 2020,
+        }
+        assert archive.read("labels.txt") == b"cat\ndog\n" and len(archive.read("words.txt")) == 1000
+        # Offsets count from the start of the file, as strict readers want it.
+        assert archive.infolist()[0].header_offset == found.index(b"PK\x03\x04") == len(work(data))
+        assert archive.start_dir == int.from_bytes(found[-6:-2], "little")
+
+
+def test_attached_files_that_cannot_be_read_keep_the_original() -> None:
+    data = with_files(network())
+    broken = data[:-40] + bytes(18) + data[-22:]
+    assert "attached" in str(hindrance(broken)) and slim(broken) == broken
 
 
 def test_a_file_that_cannot_be_smaller_is_returned() -> None:
