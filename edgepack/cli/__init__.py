@@ -28,8 +28,12 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "keygen": ("edgepack.cli.keygen", "Make a key pair to sign packages with."),
     "sign": ("edgepack.cli.sign", "Sign a package."),
     "verify": ("edgepack.cli.verify", "Verify a package's signature and every byte of it."),
-    "deliver": ("edgepack.cli.deliver", "Write a package as its receiver expects it: app, board, system, release."),
+    "deliver": (
+        "edgepack.cli.deliver",
+        "Write a package as its receiver expects it: app, board, system, release.",
+    ),
     "flash": ("edgepack.cli.flash", "Write a package's model into a board's flash and read it back."),
+    "channel": ("edgepack.cli.channel", "Publish packages for devices that update over the air."),
     "delta": ("edgepack.cli.delta", "Write the difference between two releases, for an update."),
     "patch": ("edgepack.cli.patch", "Apply a delta."),
     "shrink": ("edgepack.cli.shrink", "Cut dead channels out of a .tflite, with the same answers."),
@@ -113,13 +117,14 @@ def _import_when_used(name: str) -> None:
     spec.loader.exec_module(module)
 
 
-def run(arguments: list[str] | None = None) -> int:
-    """Runs the command; returns the exit code instead of raising."""
+def run(arguments: list[str] | None = None, commands: click.Group | None = None) -> int:
+    """Runs the command (of `group` where no other is given); returns the exit code instead of raising."""
     try:
         # Not group.main: that has its own answers to Ctrl-C, to a broken pipe and to the end of a file.
         given = sys.argv[1:] if arguments is None else list(arguments)
-        with group.make_context("edgepack", given) as context:
-            result: Any = group.invoke(context)
+        chosen = group if commands is None else commands
+        with chosen.make_context("edgepack" if commands is None else "edgepack-agent", given) as context:
+            result: Any = chosen.invoke(context)
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as exit_:
         return exit_.exit_code
