@@ -1,12 +1,13 @@
 """``python -m edgepack.benchmark.latency_table OUT``: measures this machine's table of int8 ops.
 
-Single-op models are made by hand and timed one after the other; the tenth percentile of single invokes counts, which
-other work on the machine hardly touches. Takes some two minutes on an idle machine; run it on nothing else.
+Single-op models are made by hand and timed one after the other, all of them several times over; the least tenth
+percentile of single invokes counts, which other work on the machine hardly touches. Takes some five minutes.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -20,8 +21,9 @@ from edgepack.numerics.latency_model import OTHER, Work, fitted
 from edgepack.tflite import single_op
 from edgepack.tflite.work import works
 
-SECONDS: Final = 0.6
-"""For one op."""
+SECONDS: Final = 0.5
+"""For one op in one round."""
+ROUNDS: Final = 3
 TINY: Final = "add 1 1 8"
 """All overhead: what an inference costs that does next to nothing."""
 INVOKE_SHARE: Final = 0.65
@@ -69,25 +71,27 @@ _DENSE: Final = (
 )  # fmt: skip
 
 
-def table(seconds: float = SECONDS) -> dict[str, Any]:
+def table(seconds: float = SECONDS, rounds: int = ROUNDS) -> dict[str, Any]:
     """Measures all ops; see `main` for what it holds."""
-    found: list[tuple[str, Work, float]] = []
+    work: dict[str, Work] = {}
+    took: dict[str, float] = {}
     last: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="edgepack-") as folder:
-        for number, (name, content) in enumerate(ops()):
-            path = Path(folder) / f"{number}.tflite"
-            path.write_bytes(content)
-            measured = measure(path, seconds=seconds)
-            work = works(tflite.read(path))[0]
-            found.append((name, work, measured.latency_ms.p10 * 1e3))
-            last = measured.to_json()
-            print(f"{name}: {found[-1][2]:.2f} us", file=sys.stderr, flush=True)
-    tiny = next(took for name, _, took in found if name == TINY)
-    model = fitted([(work, took) for _, work, took in found], invoke_us=INVOKE_SHARE * tiny)
+        for _ in range(rounds):
+            for number, (name, content) in enumerate(ops()):
+                path = Path(folder) / f"{number}.tflite"
+                path.write_bytes(content)
+                measured = measure(path, seconds=seconds)
+                work[name] = works(tflite.read(path))[0]
+                took[name] = min(took.get(name, math.inf), measured.latency_ms.p10 * 1e3)
+                last = measured.to_json()
+                print(f"{name}: {took[name]:.2f} us", file=sys.stderr, flush=True)
+    found = [(name, work[name], took[name]) for name in took]
+    model = fitted([(each, us) for _, each, us in found], invoke_us=INVOKE_SHARE * took[TINY])
     return {
         "schema": "edgepack.latency/1",
         **{name: last[name] for name in ("cpu", "runtime", "version", "kernels", "threads")},
-        "measured_us": {name: round(took, 3) for name, _, took in found},
+        "measured_us": {name: round(us, 3) for name, us in took.items()},
         "fit_error": {kind: round(error, 4) for kind, error in _errors(found, model).items()},
         **model.to_json(),
     }
@@ -96,8 +100,8 @@ def table(seconds: float = SECONDS) -> dict[str, Any]:
 def _errors(found: list[tuple[str, Work, float]], model: Any) -> dict[str, float]:
     """Kind → median relative error of the fit on its own measurements."""
     kinds: dict[str, list[float]] = {OTHER: []}
-    for _, work, took in found:
-        kinds.setdefault(work.kind, []).append(abs(model.model_us([work]) / took - 1))
+    for _, work, us in found:
+        kinds.setdefault(work.kind, []).append(abs(model.model_us([work]) / us - 1))
     return {kind: sorted(each)[len(each) // 2] for kind, each in sorted(kinds.items()) if each}
 
 
