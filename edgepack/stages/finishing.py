@@ -34,10 +34,11 @@ def packed(path: Path, calibration: Dataset | None) -> list[LedgerEntry]:
     """
     from edgepack.exact.proof import complaint
     from edgepack.tflite import int4
+    from edgepack.tflite.noise import keras_layer
 
     before = path.read_bytes()
     found = int4.pack(before)
-    notes = [_note(name, "left alone", f"int4: {reason}") for name, reason in found.left]
+    notes = [_note(keras_layer(name, ()), "left alone", f"int4: {reason}") for name, reason in found.left]
     if not found.layers:
         return [*notes, _note("", "left alone", "int4: there is no fully connected kernel to pack")]
     reason = complaint(found.regridded, found.data, data=calibration)
@@ -48,7 +49,7 @@ def packed(path: Path, calibration: Dataset | None) -> list[LedgerEntry]:
         stage="quantize",
         layer="",
         action="acted",
-        reason=f"int4 kernels in {', '.join(found.layers)}",
+        reason=f"int4 kernels in {', '.join(keras_layer(name, ()) for name in found.layers)}",
         found={"file_bytes_before": len(before), "file_bytes_after": len(found.data)},
     )
     return [*notes, saved]

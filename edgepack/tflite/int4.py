@@ -104,7 +104,7 @@ def _regrid(model: Any, op: Any, dense: list[Any]) -> str | None:
         return None
     rows = quarter(stored)
     if rows is None:
-        return "its weights have more than 15 levels: set [quantize] weight_bits = 4"
+        return "its weights have more than 15 levels; [quantize] weight_bits = 4 makes kernels that fit"
     _replace(model, kernel, rows)
     if bias is not None and model.buffers[bias.buffer].data is not None:
         before = np.frombuffer(bytes(model.buffers[bias.buffer].data), np.int32)

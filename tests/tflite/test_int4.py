@@ -33,7 +33,7 @@ def test_the_answers_are_those_of_the_int8_container() -> None:
 
 @pytest.mark.parametrize(
     ("kernel", "reason"),
-    [(_kernel(15), "odd number"), (_kernel(16, levels=60), "more than 15 levels: set")],
+    [(_kernel(15), "odd number"), (_kernel(16, levels=60), "more than 15 levels; ")],
 )
 def test_what_does_not_fit_stays(kernel: np.ndarray, reason: str) -> None:
     data = dense(kernel)
