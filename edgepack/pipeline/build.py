@@ -23,8 +23,9 @@ from edgepack.pipeline.steps import Worked, run_steps
 from edgepack.pipeline.verdict import judgement, reasons_against
 from edgepack.pipeline.weighing import latencies, weigh_ahead, weighed
 from edgepack.pipeline.workspace import Workspace
-from edgepack.recipe import Recipe, limits
+from edgepack.recipe import Recipe, Target, limits
 from edgepack.records import Artifact, Candidate, LedgerEntry
+from edgepack.stages import Factorize, StageSettings
 from edgepack.stages.quantize import Judgement
 from edgepack.store import Store
 
@@ -137,22 +138,8 @@ def _compressed(
     worked = run_steps(resolved, recipe, source, original, datasets, workspace, trust_code=options.trust_code)
     planned = None
     if recipe.target is not None:
-        planned = carried_out(
-            recipe.target,
-            recipe,
-            worked,
-            datasets.calibration,
-            workspace,
-            float_permitted=all(each.float_allowed for each in devices),
-            judge=lambda artifact: _compared(recipe, metric, datasets, original, artifact, workspace),
-        )
-        later = plan.resolve(
-            recipe.stages_after_target,
-            gate.layer_facts(gate.read(worked.candidate.path, custom=recipe.model.custom)),
-            has_training=recipe.data.training is not None,
-        )
-        worked = run_steps(
-            later, recipe, source, original, datasets, workspace, trust_code=options.trust_code, after=worked
+        planned, worked = _to_target(
+            recipe.target, recipe, options, workspace, source, original, datasets, metric, devices, worked
         )
     worked = rounded(worked, recipe, datasets, workspace)
     return _Run(
@@ -167,6 +154,42 @@ def _compressed(
         baseline=baseline,
         planned=planned,
     )
+
+
+def _to_target(
+    target: Target,
+    recipe: Recipe,
+    options: Options,
+    workspace: Workspace,
+    source: Source,
+    original: Candidate,
+    datasets: Datasets,
+    metric: Metric,
+    devices: Sequence[Device],
+    before: Worked,
+) -> tuple[Planned, Worked]:
+    """The plan of `[target]` for what the stages left, and the fine-tuning behind it."""
+
+    def run(stages: Sequence[StageSettings], after: Worked) -> Worked:
+        facts = gate.layer_facts(gate.read(after.candidate.path, custom=recipe.model.custom))
+        resolved = plan.resolve(stages, facts, has_training=recipe.data.training is not None)
+        after = replace(after, ledger=[*after.ledger])
+        trust = options.trust_code
+        return run_steps(
+            resolved, recipe, source, original, datasets, workspace, trust_code=trust, after=after
+        )
+
+    planned, worked = carried_out(
+        target,
+        recipe,
+        before,
+        datasets.calibration,
+        workspace,
+        float_permitted=all(each.float_allowed for each in devices),
+        judge=lambda artifact: _compared(recipe, metric, datasets, original, artifact, workspace),
+        factorized=lambda share: run([Factorize(method="kfac", keep=share)], before),
+    )
+    return planned, run(recipe.stages_after_target, worked)
 
 
 def _packages(run: _Run, devices: Sequence[Device]) -> list[PackageResult]:
@@ -200,15 +223,19 @@ def _quantized(run: _Run, target: Device | None) -> Quantized:
             "original": run.original.sha256,
         },
     )
+    settings, strained = recipe.quantize, True
+    if run.planned is not None:  # what a plan may lose was decided with the plan
+        strained = run.planned.chosen.metric.drop > budget.max_drop
+        settings = run.planned.refinable if strained else run.planned.settings
     return quantized(
         "quantize",
         run.worked.candidate,
-        run.planned.settings if run.planned else recipe.quantize,
+        settings,
         run.datasets.calibration,
         run.workspace,
         seed=recipe.seed,
         float_permitted=target is None or target.float_allowed,
-        accept=None if run.planned else accept,  # what a plan may lose was decided with the plan
+        accept=accept if strained else None,
         promised={claim.layer for claim in run.worked.claims},
     )
 

@@ -8,8 +8,9 @@ best within the target ships.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from edgepack import errors, gate
@@ -27,6 +28,9 @@ from edgepack.stages.quantize import Quantize
 
 STAGE: Final = "joint plan"
 MOST_POINTS: Final = 8
+MOST_STRUCTURES: Final = 4
+LEAST_SHARE, SHARE_AIM = 0.05, 0.97
+"""Share of the weights that factorizing keeps at least, and how far below the limit the next structure aims."""
 NEAR: Final = 0.97
 """A point that uses this share of a byte budget is not tried to be moved closer to it."""
 AIM: Final = 0.99
@@ -47,6 +51,7 @@ class Planned:
       chosen: the point that ships: the best within the target, else the nearest to it.
       front: all points, by delivered bytes.
       settings: how its candidate is to be converted, also after further training.
+      refinable: the same where int8 loses too much: with the refinements that leave kernels on their grids.
       claims: what the exported file must show.
       keep: what further training must hold, by layer.
       ledger: what was decided, and the front.
@@ -55,6 +60,7 @@ class Planned:
     chosen: Point
     front: tuple[Point, ...]
     settings: Quantize
+    refinable: Quantize
     claims: tuple[Claim, ...]
     keep: Mapping[str, Mapping[str, Json]]
     ledger: tuple[LedgerEntry, ...]
@@ -73,55 +79,75 @@ def carried_out(
     *,
     float_permitted: bool,
     judge: Evaluate,
-) -> Planned:
-    """Plans for what the stages left, and puts the plan's candidate, claims and ledger into `worked`.
+    factorized: Callable[[float], Worked],
+) -> tuple[Planned, Worked]:
+    """Plans for what the stages left.
+
+    Structure first: as long as a limit is missed that rounding cannot help (the file, multiply-adds, time), the layers
+    are factorized together to a smaller share of their weights.
 
     Args:
       judge: compares an artifact with the original model.
+      factorized: `worked` with so large a share of its weights kept, at the ranks at which the model loses least.
+
+    Returns:
+      The plan, and what it was carried out on with its candidate, claims and ledger.
     """
-    maker = Maker(
-        observed=observed(worked.candidate, calibration, workspace, seed=recipe.seed),
-        calibration=calibration,
-        settings=recipe.quantize,
-        seed=recipe.seed,
-        float_permitted=float_permitted,
-        workspace=workspace,
-        evaluate=judge,
-    )
-    found = planned(target, maker)
-    worked.candidate = found.chosen.candidate
-    worked.claims = (*worked.claims, *found.claims)
-    worked.keep = {**worked.keep, **found.keep}
-    worked.ledger += [*found.ledger, totals_entry(STAGE, totals(worked.candidate.path, recipe))]
-    return found
+    share = 1.0
+    made: list[tuple[_Search, Worked]] = []
+    for _ in range(MOST_STRUCTURES):
+        basis = worked if share == 1.0 else factorized(share)
+        maker = Maker(
+            observed=observed(basis.candidate, calibration, workspace, seed=recipe.seed),
+            calibration=calibration,
+            settings=recipe.quantize,
+            seed=recipe.seed,
+            float_permitted=float_permitted,
+            workspace=workspace,
+            evaluate=judge,
+            timed=target.latency_ms is not None,
+        )
+        search = _Search(target, maker)
+        made.append((search, basis))
+        surplus = search.surplus()
+        if surplus <= 1.0:
+            search.run()
+            break
+        share = max(LEAST_SHARE, share / surplus * SHARE_AIM)
+    return _settled(target, recipe, made)
 
 
-def planned(target: Target, maker: Maker) -> Planned:
-    """Decides for a model and carries it out.
-
-    Args:
-      target: of the recipe.
-      maker: makes points of the folded, measured candidate.
-    """
-    search = _Search(target, maker)
-    search.run()
-    chosen = search.best()
-    front = tuple(sorted(search.points, key=lambda point: point.weighed.sizes.delivered_bytes))
-    return Planned(
+def _settled(
+    target: Target, recipe: Recipe, made: Sequence[tuple[_Search, Worked]]
+) -> tuple[Planned, Worked]:
+    every = [point for search, _ in made for point in search.points]
+    chosen = best_of(target, every)
+    search, basis = next(each for each in made if chosen in each[0].points)
+    front = tuple(sorted(every, key=lambda point: point.weighed.sizes.delivered_bytes))
+    found = Planned(
         chosen=chosen,
         front=front,
-        settings=maker.quantize(chosen.per),
+        settings=search.maker.quantize(chosen.per),
+        refinable=search.maker.settings.model_copy(update={"weights": chosen.per, "equalize": False}),
         claims=_claims(chosen),
         keep=_keep(chosen),
-        ledger=(*maker.observed.notes, *_ledger(chosen, front)),
+        ledger=(*search.maker.observed.notes, *_ledger(chosen, front)),
     )
+    worked = replace(
+        basis,
+        candidate=chosen.candidate,
+        claims=(*basis.claims, *found.claims),
+        keep={**basis.keep, **found.keep},
+        ledger=[*basis.ledger, *found.ledger, totals_entry(STAGE, totals(chosen.candidate.path, recipe))],
+    )
+    return found, worked
 
 
 class _Search:
     """Points made so far, and what they taught about the prediction of bytes."""
 
     def __init__(self, target: Target, maker: Maker) -> None:
-        self._target, self._maker = target, maker
+        self._target, self.maker = target, maker
         self.points: list[Point] = []
         facts = gate.layer_facts(gate.read(maker.observed.candidate.path))
         assert maker.observed.statistics is not None
@@ -139,7 +165,8 @@ class _Search:
         """Makes the points."""
         limit = self._target.delivered_bytes
         if limit is None:
-            self._by_drop()
+            if not self._target.limits():
+                self._by_drop()
             return
         goal = float(limit)
         for _ in range(3):
@@ -150,17 +177,18 @@ class _Search:
         for factor in ASIDE:
             self._at(limit * factor)
 
-    def best(self) -> Point:
-        """The best point within the target, or the one that comes nearest."""
-        within = [point for point in self.points if not self._missed(point)]
-        if not within:
-            return min(self.points, key=lambda point: max(self._missed(point).values()))
-        if self._target.max_accuracy_drop is not None and self._target.delivered_bytes is None:
-            return min(within, key=lambda point: point.weighed.sizes.delivered_bytes)
-        return min(within, key=lambda point: (point.metric.drop, point.predicted_error))
+    def surplus(self) -> float:
+        """How many times too much the structure costs, told by a real point: the finest, or one of the wanted bytes."""
+        structural = {
+            name: limit for name, limit in self._target.limits().items() if name != "delivered_bytes"
+        }
+        if not structural:
+            return 0.0
+        costs = self._at(self._target.delivered_bytes or math.inf).costs()
+        return max(costs[name] / limit for name, limit in structural.items())
 
     def _scalings(self) -> tuple[Per, ...]:
-        asked = self._maker.settings.weights
+        asked = self.maker.settings.weights
         return ("tensor", "channel") if asked == "auto" else (asked,)
 
     @property
@@ -203,7 +231,7 @@ class _Search:
         for point in self.points:
             if point.plan == plan and point.per == per:
                 return point
-        point = self._maker.point(
+        point = self.maker.point(
             plan, per, predicted_error=totals["error"], predicted_bytes=totals["delivered_bytes"]
         )
         self.points.append(point)
@@ -235,18 +263,29 @@ class _Search:
         """What the file holds beside the kernels, before any was made."""
         return FILE_BYTES + KERNEL_BYTES * len(self._tables[self._per])
 
-    def _missed(self, point: Point) -> dict[str, float]:
-        """Limits of the target that a point misses → by which share."""
-        costs = point.costs()
-        missed = {
-            name: costs[name] / limit - 1.0
-            for name, limit in self._target.limits().items()
-            if name in costs and costs[name] > limit
-        }
-        drop = self._target.max_accuracy_drop
-        if drop is not None and point.metric.drop > drop + 1e-12:
-            missed["max_accuracy_drop"] = point.metric.drop / max(drop, 1e-3) - 1.0
-        return missed
+
+def best_of(target: Target, points: Sequence[Point]) -> Point:
+    """The best point within the target, or the one that comes nearest."""
+    within = [point for point in points if not missed(target, point)]
+    if not within:
+        return min(points, key=lambda point: max(missed(target, point).values()))
+    if not target.limits():
+        return min(within, key=lambda point: point.weighed.sizes.delivered_bytes)
+    return min(within, key=lambda point: (point.metric.drop, point.predicted_error))
+
+
+def missed(target: Target, point: Point) -> dict[str, float]:
+    """Limits of the target that a point misses → by which share."""
+    costs = point.costs()
+    found = {
+        name: costs[name] / limit - 1.0
+        for name, limit in target.limits().items()
+        if name in costs and costs[name] > limit
+    }
+    drop = target.max_accuracy_drop
+    if drop is not None and point.metric.drop > drop + 1e-12:
+        found["max_accuracy_drop"] = point.metric.drop / max(drop, 1e-3) - 1.0
+    return found
 
 
 def _claims(point: Point) -> tuple[Claim, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from edgepack import benchmark
 from edgepack.data import Dataset
 from edgepack.numerics.rate_rounding import Per
 from edgepack.pipeline.joint_choices import parted
@@ -49,16 +50,19 @@ class Point:
     made: Quantized
     weighed: Weighed
     metric: MetricResult
+    latency_ms: float | None = None
+    """p50 on this machine, where the target limits it."""
 
     def costs(self) -> dict[str, float]:
         """By the names of `[target]`."""
         sizes = self.weighed.sizes
-        return {
+        costs = {
             "delivered_bytes": float(sizes.delivered_bytes),
             "file_bytes": float(sizes.file_bytes),
             "flash_bytes": float(sizes.flash_bytes),
             "macs": float(self.weighed.macs),
         }
+        return costs if self.latency_ms is None else {**costs, "latency_ms": self.latency_ms}
 
     def to_json(self, *, chosen: bool) -> dict[str, Json]:
         """The point in the ledger and in build.json."""
@@ -67,6 +71,7 @@ class Point:
             "file_bytes": self.weighed.sizes.file_bytes,
             "flash_bytes": self.weighed.sizes.flash_bytes,
             "macs": self.weighed.macs,
+            "latency_ms": self.latency_ms,
             "metric": self.metric.tflite_value,
             "drop": self.metric.drop,
             "interval": list(self.metric.interval),
@@ -87,6 +92,7 @@ class Maker:
     float_permitted: bool
     workspace: Workspace
     evaluate: Evaluate
+    timed: bool = False
 
     def point(self, plan: Plan, per: Per, *, predicted_error: float, predicted_bytes: float) -> Point:
         """Carries a plan out; what was made before is found in the store."""
@@ -111,7 +117,15 @@ class Maker:
             made=made,
             weighed=weighed(made.artifact, self.workspace),
             metric=self.evaluate(made.artifact),
+            latency_ms=self._latency_ms(made.artifact) if self.timed else None,
         )
+
+    def _latency_ms(self, artifact: Artifact) -> float:
+        def make(directory: Path) -> Json:
+            return benchmark.measure(artifact.path, sha256=artifact.sha256).latency_ms.p50
+
+        latency: float = self.workspace.produce("time a point", {"tflite": artifact.sha256}, make).record
+        return latency
 
     def quantize(self, per: Per) -> Quantize:
         """How points are converted: kernels as the plan scales them, and nothing that would move them off their grid."""
