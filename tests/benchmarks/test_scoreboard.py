@@ -112,6 +112,16 @@ def test_the_table_shows_numbers_and_reasons() -> None:
     assert "gone: died of SIGSEGV" in text
 
 
+def test_plain_quantization_is_told_apart_from_noise() -> None:
+    told = [
+        table.against_ptq(row(ptq_drop=drop, ptq_interval=interval))
+        for drop, interval in ((0.01, (0.002, 0.02)), (-0.5, (-0.6, -0.4)), (0.001, (-0.01, 0.01)))
+    ]
+    for text, verdict in zip(told, ("worse beyond", "better beyond", "no different"), strict=True):
+        assert verdict in text
+    assert "no file" in table.against_ptq(row())
+
+
 def test_the_picture_is_the_same_each_time(tmp_path: Path) -> None:
     plot = pytest.importorskip(
         "tests.benchmarks.scoreboard.plot", reason="matplotlib is in the extra 'bench'"

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from tests.benchmarks.scoreboard.own import PLAIN
 from tests.benchmarks.scoreboard.row import Found
 
 POINTS = 100.0
@@ -38,6 +39,9 @@ def show(console: Console, case: str, facts: Mapping[str, Any], rows: Sequence[F
     for row in rows:
         if row.failure is not None:
             console.print(f"  {row.row}: {row.failure}", markup=False, highlight=False)
+    for row in rows:
+        if row.row == PLAIN and row.failure is None:
+            console.print("  " + against_ptq(row), markup=False, highlight=False)
     for verdict in facts.get("verdicts", ()):
         console.print("  " + verdict_line(verdict), markup=False, highlight=False)
 
@@ -64,6 +68,24 @@ def ratio(latency: Mapping[str, Any] | None) -> str:
     return f"{'~' if latency['busy'] else ''}{latency['ratio']:.2f}"
 
 
+def against_ptq(row: Found) -> str:
+    """One sentence on plain quantization through edgepack against the bare converter's."""
+    if row.ptq_drop is None or row.ptq_interval is None:
+        return "edgepack's plain int8: the bare converter has no file to compare with"
+    low, high = row.ptq_interval
+    told = (
+        "worse beyond noise"
+        if low > 0
+        else "better beyond noise"
+        if high < 0
+        else "no different beyond noise"
+    )
+    return (
+        f"edgepack's plain int8 against the bare converter's: {told}, {_points(row.ptq_drop)} points "
+        f"[{_points(low)}, {_points(high)}] (positive is worse)"
+    )
+
+
 def verdict_line(verdict: Mapping[str, Any]) -> str:
     """One sentence on a joint point against all others."""
     start = f"{verdict['row']}, {verdict['size_bytes']:,} delivered bytes, drop {_points(verdict['drop'])}: "
@@ -72,6 +94,8 @@ def verdict_line(verdict: Mapping[str, Any]) -> str:
         told += f"; best row no larger: {verdict['best_rival']}, {_points(verdict['margin'])} points worse"
         if verdict.get("interval"):
             told += f" [{', '.join(_points(end) for end in verdict['interval'])}]"
+    else:
+        told = "nobody else is as small"
     if verdict["best_line"] is not None:
         told += f"; best line there: {verdict['best_line']}, {_points(verdict['line_margin'])} points worse"
     return start + told
