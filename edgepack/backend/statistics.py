@@ -154,13 +154,13 @@ class _Probe:
         with tf.GradientTape() as tape:
             tape.watch([tensor for tensor in inputs if tensor.dtype.is_floating])
             values = self._model(inputs if len(inputs) > 1 else inputs[0], training=False)
-            surprise = tf.add_n(
+            pull = tf.add_n(
                 [
-                    head.surprise(value, tf.stack([seed[0] + index, seed[1]]))
+                    head.pull(value, tf.stack([seed[0] + index, seed[1]]))
                     for index, (head, value) in enumerate(zip(self._heads, values["heads"], strict=True))
                 ]
             )
-        gradients = tape.gradient(surprise, values["writes"])
+        gradients = tape.gradient(pull, values["writes"])
         for (reading, _, _), read, gradient in zip(self._calls, values["reads"], gradients, strict=True):
             self._sums[reading].add(read, gradient, seed)
 
