@@ -22,7 +22,7 @@ from edgepack.tflite.wiring import Weighted, Wiring
 
 Marks = npt.NDArray[np.bool_]
 
-READ: Final = "joined with a channel that is no constant"
+READ: Final = "further on it varies: a sum with a live channel, or a border, makes it"
 BORDER: Final = "at the border of a convolution that keeps the size its constant counts less than inside"
 INEXACT: Final = "a float constant other than zero cannot be moved into a bias without rounding"
 LAST: Final = "a tensor needs at least one channel"

@@ -22,12 +22,14 @@ Tie = tuple[Indices, Indices]
 SINGLE: Final = frozenset(
     {
         "AVERAGE_POOL_2D", "BATCH_TO_SPACE_ND", "DEQUANTIZE", "ELU", "EXPAND_DIMS", "GELU", "HARD_SWISH", "LEAKY_RELU",
-        "LOGISTIC", "MAX_POOL_2D", "MEAN", "PAD", "PADV2", "QUANTIZE", "RELU", "RELU6", "RELU_N1_TO_1", "RESHAPE",
-        "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "SPACE_TO_BATCH_ND", "SQUEEZE", "TANH",
+        "LOGISTIC", "MAX_POOL_2D", "MEAN", "PAD", "PADV2", "QUANTIZE", "REDUCE_MAX", "REDUCE_MIN", "RELU", "RELU6",
+        "RELU_N1_TO_1", "RESHAPE", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "SPACE_TO_BATCH_ND", "SQUEEZE", "TANH",
     }
 )  # fmt: skip
 """Ops that make each channel of their first input a channel of their output; the other inputs say how."""
-JOINING: Final = frozenset({"ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE", "CONCATENATION"})
+JOINING: Final = frozenset(
+    {"ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE", "PRELU", "CONCATENATION"}
+)
 """Ops that make channels of all their inputs channels of their output."""
 
 
@@ -159,7 +161,7 @@ class Lanes:
         if node.name in ("PAD", "PADV2"):
             widths = self._constant_value(node, 1)
             return widths is not None and widths.shape == (rank, 2) and not widths[-1].any()
-        if node.name == "MEAN":
+        if node.name in ("MEAN", "REDUCE_MAX", "REDUCE_MIN"):
             axes = self._constant_value(node, 1)
             return axes is not None and all(int(axis) % rank != rank - 1 for axis in axes.reshape(-1))
         if node.name in ("SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"):

@@ -31,9 +31,9 @@ ACTIVATIONS: Final = {0: (-np.inf, np.inf), 1: (0.0, np.inf), 2: (-1.0, 1.0), 3:
 """Real limits by the schema's number: none, RELU, RELU_N1_TO_1, RELU6."""
 CARRYING: Final = frozenset(
     {
-        "AVERAGE_POOL_2D", "BATCH_TO_SPACE_ND", "EXPAND_DIMS", "MAX_POOL_2D", "MEAN", "PAD", "QUANTIZE", "RELU",
-        "RELU6", "RELU_N1_TO_1", "RESHAPE", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "SPACE_TO_BATCH_ND",
-        "SQUEEZE",
+        "AVERAGE_POOL_2D", "BATCH_TO_SPACE_ND", "EXPAND_DIMS", "MAX_POOL_2D", "MEAN", "PAD", "QUANTIZE", "REDUCE_MAX",
+        "REDUCE_MIN", "RELU", "RELU6", "RELU_N1_TO_1", "RESHAPE", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR",
+        "SPACE_TO_BATCH_ND", "SQUEEZE",
     }
 )  # fmt: skip
 """Ops whose values lie between those of their input, up to rounding and padding."""
