@@ -17,7 +17,7 @@ from typing import Any, Final
 from edgepack import tflite
 from edgepack.benchmark.measurement import measure
 from edgepack.durable import write_atomically
-from edgepack.numerics.latency_model import OTHER, Work, fitted
+from edgepack.numerics.latency_model import OTHER, LatencyModel, Work, fitted
 from edgepack.tflite import single_op
 from edgepack.tflite.work import works
 
@@ -97,7 +97,12 @@ def table(seconds: float = SECONDS, rounds: int = ROUNDS) -> dict[str, Any]:
     }
 
 
-def _errors(found: list[tuple[str, Work, float]], model: Any) -> dict[str, float]:
+def predicted_us(model: tflite.Model, machine: LatencyModel) -> float:
+    """Microseconds that an int8 model is expected to take on the machine of a table, undisturbed."""
+    return machine.model_us(works(model))
+
+
+def _errors(found: list[tuple[str, Work, float]], model: LatencyModel) -> dict[str, float]:
     """Kind → median relative error of the fit on its own measurements."""
     kinds: dict[str, list[float]] = {OTHER: []}
     for _, work, us in found:

@@ -1,6 +1,7 @@
 """devices/*.toml → `Device`: what a target has, what its runtime can run, which size it budgets."""
 
+from edgepack.device.latency import latency_model
 from edgepack.device.profile import Device, Source, describe
 from edgepack.device.shipped import load, names
 
-__all__ = ["Device", "Source", "describe", "load", "names"]
+__all__ = ["Device", "Source", "describe", "latency_model", "load", "names"]

@@ -111,6 +111,8 @@ class Device(BaseModel):
     """Weight and activation types with fast kernels, best first."""
     notes: Words = ()
     """What is worth knowing about operators and types there."""
+    latency_table: str | None = None
+    """Table of measured ops under `latency/`, from which times are predicted."""
     programmer: Programmer | None = None
     """How `edgepack flash` writes to it."""
     source: Annotated[tuple[Source, ...], Field(strict=False)] = ()
