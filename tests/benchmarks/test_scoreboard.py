@@ -15,7 +15,7 @@ from edgepack import errors, recipe
 from tests.benchmarks.scoreboard import table
 from tests.benchmarks.scoreboard.cases import Case, Making, of_recipe, recipe_text, shared
 from tests.benchmarks.scoreboard.document import Document
-from tests.benchmarks.scoreboard.own import singles
+from tests.benchmarks.scoreboard.own import singles, trained
 from tests.benchmarks.scoreboard.process import RowFailed, run
 from tests.benchmarks.scoreboard.row import Found
 
@@ -35,11 +35,14 @@ def test_every_case_is_a_recipe(name: str, tmp_path: Path) -> None:
     assert read.model_path.is_absolute() and not read.stages and read.data.training is None
 
 
-@pytest.mark.parametrize("method", sorted(singles()))
+METHODS = {**singles(), **trained()}
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
 def test_every_single_method_is_a_recipe(method: str, tmp_path: Path) -> None:
-    for name, making in singles()[method].items():
+    for name, making in METHODS[method].items():
         path = tmp_path / f"{name}.toml"
-        path.write_text(recipe_text(CASES["kws_dscnn"], making))
+        path.write_text(recipe_text(CASES["ic_resnet8"], making))
         assert recipe.load(path).budget.max_drop == 1.0
 
 

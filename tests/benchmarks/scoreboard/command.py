@@ -87,7 +87,11 @@ def chosen_cases(arguments: argparse.Namespace) -> list[Case]:
     if not models.is_dir():
         raise SystemExit(f"the shared models are not in {models}; give --models or --recipe")
     wanted = QUICK_CASES if arguments.quick and arguments.model == "*" else arguments.model.split(",")
-    return found + [case for name, case in shared(models).items() if matches(name, wanted)]
+    known = shared(models)
+    found += [case for name, case in known.items() if matches(name, wanted)]
+    if not found:
+        raise SystemExit(f"--model {arguments.model}: no such model; there are {', '.join(known)}")
+    return found
 
 
 def matches(name: str, globs: Iterable[str]) -> bool:
@@ -181,7 +185,7 @@ def time_rows(
 def _verdicts(
     case: str, material: Material, rows: Sequence[Found], outputs: dict[str, np.ndarray]
 ) -> list[dict[str, object]]:
-    """Every joint point held against all rows that trained no more than it did."""
+    """Every joint point, none of which trained, held against all other rows, trained ones too."""
     points = [
         Point(row=row.row, method=row.method, size_bytes=row.sizes["delivered"], drop=row.drop)
         for row in rows

@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,26 +28,32 @@ ANY_DROP: Final = {"budget": {"max_drop": 1.0}}
 
 def rows(material: Material, *, one_size: bool) -> list[Row]:
     """All rows of edgepack for a case."""
-    plain = Row(name=PLAIN, method="edgepack PTQ", owner="edgepack", make=_built(Making()))
-    found = [plain]
-    for method, variants in singles().items():
+    found = [_single(PLAIN, "edgepack PTQ", Making())]
+    methods = singles() if material.case.training is None else {**singles(), **trained()}
+    for method, variants in methods.items():
         kept = dict(list(variants.items())[1:2] or variants) if one_size else variants
         found += [_single(name, method, making) for name, making in kept.items()]
     for number, share in enumerate(SHARES):
-        found.append(_joint(f"joint-{number + 1}", "edgepack joint plan", number, share, trains=False))
+        found.append(_joint(f"joint-{number + 1}", "edgepack joint plan", number, share, Making()))
     if material.case.training is not None:
-        found.append(
-            _joint("joint-tuned", "edgepack joint, fine-tuned", len(SHARES) - 1, SHARES[-1], trains=True)
-        )
+        last = len(SHARES) - 1
+        tuned = _taught("finetune", epochs=3)
+        found.append(_joint("joint-tuned", "edgepack joint, fine-tuned", last, SHARES[last], tuned))
     return found
 
 
 def singles() -> dict[str, dict[str, Making]]:
-    """Every method alone at a few sizes: method → row → recipe."""
+    """Every method alone at a few sizes, without training: method → row → recipe."""
     return {
         "edgepack factorize": {
             f"factorize-kfac-{share:g}": _stage(use="factorize", method="kfac", keep=share)
             for share in (0.8, 0.65, 0.5)
+        },
+        "edgepack factorize, float": {
+            "factorize-kfac-0.65-float": Making(
+                stages=({"use": "factorize", "method": "kfac", "keep": 0.65},),
+                rest={**ANY_DROP, "quantize": {"scheme": "float32"}},
+            )
         },
         "edgepack prune": {
             f"prune-obs-{sparsity:g}": _stage(use="prune", method="obs", sparsity=sparsity, scope="global")
@@ -66,6 +73,22 @@ def singles() -> dict[str, dict[str, Making]]:
     }
 
 
+def trained() -> dict[str, dict[str, Making]]:
+    """What there is beside where training data are given: the methods that live on a short distillation."""
+    return {
+        "edgepack shrink, fine-tuned": {
+            f"shrink-{share:g}-tuned": _taught("shrink", epochs=8, mode="structured", keep=share)
+            for share in (0.55, 0.43)
+        }
+    }
+
+
+def _taught(use: str, *, epochs: int, **settings: Any) -> Making:
+    """A stage that is followed by training towards the labels and the original's answers."""
+    train = {"epochs": epochs, "learning_rate": 0.001, "distill": True}
+    return Making(stages=({"use": use, **settings, "train": train},), rest=ANY_DROP, trains=True)
+
+
 def _clustered(clusters: int, per: str) -> Making:
     """Values shared by a channel; or by a whole kernel, which then has one scale: other values by channel would split
     them again."""
@@ -82,15 +105,15 @@ def _single(name: str, method: str, making: Making) -> Row:
     return Row(name=name, method=method, owner="edgepack", make=_built(making))
 
 
-def _joint(name: str, method: str, number: int, share: float, *, trains: bool) -> Row:
-    """A row whose recipe says only how many bytes may be delivered."""
+def _joint(name: str, method: str, number: int, share: float, base: Making) -> Row:
+    """A row whose recipe says only how many bytes may be delivered, and perhaps that it is trained afterwards."""
 
     def make(material: Material, folder: Path) -> Made:
         named = material.case.delivered_bytes
         wanted = named[number] if named else round(share * _plain_delivered(material))
-        making = Making(rest={**ANY_DROP, "target": {"delivered_bytes": wanted}}, trains=trains)
-        made = _built(making)(material, folder)
-        return Made(**{**vars(made), "told": {**made.told, "target_delivered_bytes": wanted}})
+        target = {**ANY_DROP, "target": {"delivered_bytes": wanted}}
+        made = _built(replace(base, rest=target))(material, folder)
+        return replace(made, told={**made.told, "target_delivered_bytes": wanted})
 
     return Row(name=name, method=method, owner="edgepack", make=make)
 

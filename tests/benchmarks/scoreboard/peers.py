@@ -17,7 +17,7 @@ ROOT: Final = Path(__file__).resolve().parents[3]
 HERE: Final = "tests.benchmarks.scoreboard"
 TIMEOUT_S: Final = 900.0
 MODEL: Final = "model.tflite"
-TFMOT: Final = ((0.5, 16), (0.5, 8), (0.75, 16))
+TFMOT: Final = ((0.5, 16), (0.5, 8), (0.7, 16))
 """Sparsity and clusters per layer of the TF-MOT rows."""
 FLOAT, PTQ = "float", "ptq"
 

@@ -25,6 +25,7 @@ STYLES: Final[dict[str, Style]] = {
     "edgepack factorize": {"color": "#8f4fbf", "marker": "D", "markersize": 4.5},
     "edgepack 4-bit": {"color": "#0f9fa8", "marker": "X"},
     "edgepack shrink": {"color": "#b8860b", "marker": "v"},
+    "edgepack shrink, fine-tuned": {"color": "#dab042", "marker": "v"},
     "edgepack PTQ": {"color": "#111111", "marker": "P"},
     "TF-MOT": {"color": "#e07a1f", "marker": "h", "linestyle": "--"},
     "converter PTQ": {"color": GREY, "marker": "o", "markerfacecolor": "white"},
