@@ -82,7 +82,12 @@ def build_with_tensors(graph: Graph) -> tuple[Any, list[list[Any]]]:
 
 def shapes(graph: Graph) -> list[list[tuple[int | None, ...]]]:
     """For each call the shapes of its outputs, batch first; None where a dimension is free."""
-    return [[tuple(tensor.shape) for tensor in outputs] for outputs in build_with_tensors(graph)[1]]
+    return shapes_of(build_with_tensors(graph)[1])
+
+
+def shapes_of(tensors: list[list[Any]]) -> list[list[tuple[int | None, ...]]]:
+    """The shapes of what `build_with_tensors` gives."""
+    return [[tuple(tensor.shape) for tensor in outputs] for outputs in tensors]
 
 
 class _Builder:

@@ -45,6 +45,7 @@ class Regime:
     fraction: float = 1.0
     loss: str = "auto"
     early_stop: EarlyStop | None = None
+    mirror: bool = False
     class_weights: str | Mapping[str, float] | None = None
     l1: float = 0.0
     l2: float = 0.0

@@ -15,7 +15,6 @@ from edgepack.backend.shrink_exact import without_dead_channels
 from edgepack.backend.shrink_structured import narrowed
 from edgepack.backend.training import fit
 from edgepack.gate.coupling_rules import MIXING
-from edgepack.gate.facts import kernels
 from edgepack.gate.graph import Graph
 from edgepack.records import Json
 
@@ -53,17 +52,18 @@ def shrink(
     """
     session.seed_everything(seed)
     before = rebuild.read(Path(source))
-    frozen = _frozen(before, layers)
+    frozen, shapes = _frozen(before, layers), rebuild.shapes(before)
     notes: list[Note] = [_note(name, "cut: the promise about its weights ends here") for name in keep]
     report(TITLE, 0.0)
     if settings["mode"] == "exact":
-        after, told = without_dead_channels(before, frozen)
+        after, told = without_dead_channels(before, frozen, shapes)
     elif settings["mode"] == "depth":
         after, told = without_blocks(before, frozen, settings, statistics, calibration, seed, report)
     else:
         after, told = narrowed(before, frozen, settings, statistics, calibration, seed)
-    notes += [*told, _summary(before, after)]
-    model = rebuild.build(after)
+    model, tensors = rebuild.build_with_tensors(after)
+    old, new = macs(before, shapes), macs(after, rebuild.shapes_of(tensors))
+    notes += [*told, _note("", f"{new:,.0f} of {old:,.0f} multiply-adds stay ({new / max(old, 1):.3f})")]
     history = fit(model, training, {}, seed, report, notes=notes, title=TITLE) if training else []
     rebuild.save(model, Path(target))
     found = answer(Path(target), {}, notes=notes, history=history)
@@ -101,21 +101,6 @@ def _by_layer(graph: Graph) -> dict[str, int]:
         name = key.partition("/")[0]
         found[name] = found.get(name, 0) + width
     return found
-
-
-def _summary(before: Graph, after: Graph) -> Note:
-    """Multiply-adds and weights before and after."""
-    (old, old_weights), (new, new_weights) = _size(before), _size(after)
-    share = new / old if old else 1.0
-    return _note(
-        "",
-        f"{new:,} of {old:,} multiply-adds stay ({share:.3f}), {new_weights:,} of {old_weights:,} kernel weights",
-    )
-
-
-def _size(graph: Graph) -> tuple[int, int]:
-    weights = sum(int(kernel.array.size) for layer in graph.layers.values() for kernel in kernels(layer))
-    return int(macs(graph)), weights
 
 
 def _note(layer: str, reason: str) -> Note:

@@ -23,7 +23,7 @@ from edgepack.backend.remaking import remade
 from edgepack.backend.statistics_inputs import samples_of
 from edgepack.gate.channel_costs import Work, total, work
 from edgepack.gate.coupling_rules import Shape
-from edgepack.gate.couplings import Couplings
+from edgepack.gate.couplings import CallShapes, Couplings
 from edgepack.gate.graph import Graph
 from edgepack.gate.outputs import keep_outputs
 from edgepack.numerics.divergence import divergence
@@ -110,9 +110,9 @@ def _without_weights(graph: Graph, names: Collection[str]) -> Graph:
     return dataclasses.replace(graph, layers=layers)
 
 
-def macs(graph: Graph) -> float:
-    """Multiply-adds of a model."""
-    shapes = rebuild.shapes(graph)
+def macs(graph: Graph, shapes: CallShapes | None = None) -> float:
+    """Multiply-adds of a model; `shapes` where they are known already."""
+    shapes = rebuild.shapes(graph) if shapes is None else shapes
     couplings = Couplings(graph, shapes)
     return total(work(graph, couplings, shapes), Work.macs, sizes(couplings))
 

@@ -95,7 +95,8 @@ def fit(
         with _normalization(trained, updates, told) as variables:
             rate = optimizers.learning_rate(regime.schedule, regime.learning_rate, updates)
             optimizer = optimizers.optimizer(regime.optimizer, rate)
-            step = TrainStep(trained, variables, optimizer, objective, constraints, pruning, plan)
+            mirror = own_seed % 2**31 if regime.mirror else None
+            step = TrainStep(trained, variables, optimizer, objective, constraints, pruning, plan, mirror)
             epochs = Epochs(
                 model=trained,
                 step=step,

@@ -137,7 +137,8 @@ def _times(one: Array, other: Array) -> Array:
     """Product in which 0 times a bound at infinity is 0: no value of a tensor is infinite."""
     finite = np.nan_to_num(one, posinf=0.0, neginf=0.0) * np.nan_to_num(other, posinf=0.0, neginf=0.0)
     signs = np.sign(one) * np.sign(other)
-    return np.where((np.isinf(one) | np.isinf(other)) & (signs != 0), signs * np.inf, finite)
+    infinite = np.isinf(one) | np.isinf(other)
+    return np.where(infinite & (signs > 0), np.inf, np.where(infinite & (signs < 0), -np.inf, finite))
 
 
 _JOINS: Final[dict[str, Callable[[Bounds, Bounds], Bounds]]] = {
@@ -221,7 +222,7 @@ def _dot(ends: Array, weights: Array) -> Array:
     infinite = np.isinf(ends)
     total = np.where(infinite, 0.0, ends) @ weights
     reached = (np.where(infinite, np.sign(ends), 0.0)[:, None] * np.sign(weights)).sum(axis=0)
-    return np.where(reached != 0, np.sign(reached) * np.inf, total)
+    return np.where(reached > 0, np.inf, np.where(reached < 0, -np.inf, total))
 
 
 def _biased(given: Bounds, layer: Layer) -> Bounds:

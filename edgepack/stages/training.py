@@ -70,6 +70,8 @@ class Training(TrainingTable):
     """"auto": cross-entropy where the output is a softmax or sigmoid, else mean squared error."""
     early_stop: EarlyStop | None = None
     """true for its defaults."""
+    mirror: bool = False
+    """Shows half of the pictures mirrored left to right, others each time: for tasks where that changes no answer."""
     class_weights: Literal["balanced"] | dict[str, Positive] | None = None
     """"balanced": inversely to the class's frequency; or { "3" = 2.0 } by class number."""
     l1: Penalty = 0.0
