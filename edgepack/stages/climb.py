@@ -81,7 +81,8 @@ class Climb:
     notes: list[LedgerEntry] = field(default_factory=list)
     worst: list[LayerNoise] = field(default_factory=list)
     best: Made | None = None
-    _refined: bool = False
+    _base: Remedy | None = None
+    _chosen: Choices = field(default_factory=Choices)
 
     def run(self) -> Made:
         """The artifact, at the target.
@@ -93,6 +94,11 @@ class Climb:
         for remedy in self.remedies:
             if self._pointless(remedy, failure):
                 continue
+            if remedy.spares:
+                self._with_refiner(self._spare_layers)
+                if self.best is not None and self.best.judgement.complaint is None:
+                    break
+                continue
             try:
                 made = self._converted(remedy)
             except (errors.ConversionError, errors.ChildCrashError) as error:
@@ -102,7 +108,7 @@ class Climb:
                     break
                 continue
             self._enter(made)
-            if made.judgement.strained and remedy.refinable:
+            if made is self.best and made.judgement.strained and remedy.refinable:
                 self._refine(made, remedy)
             if self.best is not None and self.best.judgement.complaint is None:
                 break
@@ -131,7 +137,7 @@ class Climb:
     def _pointless(self, remedy: Remedy, failure: errors.EdgepackError | None) -> bool:
         if self.best is not None:
             return not (remedy.repairs_accuracy and (remedy.keeps_integers or self.float_permitted))
-        return (
+        return remedy.spares or (
             remedy.calibrates and isinstance(failure, errors.ChildCrashError) and not remedy.repairs_accuracy
         )
 
@@ -180,18 +186,19 @@ class Climb:
         )
 
     def _refine(self, first: Made, remedy: Remedy) -> None:
-        """Looks for a better int8 form of what converted, once; failures are noted, never fatal."""
-        if self._refined or self.calibration is None:
+        """Looks for a better int8 form of what converted, once."""
+        if self._base is not None or self.calibration is None:
             return
-        self._refined = True
+        self._base = remedy
+        self._with_refiner(lambda refiner: self._search(refiner, first))
+
+    def _with_refiner(self, work: Callable[[Refiner], None]) -> None:
+        """Works on the form that was refined; failures are noted, never fatal."""
+        if self._base is None:
+            return
         try:
-            with self._refiner(remedy) as refiner:
-                chosen = self._search(refiner, first)
-                assert self.best is not None
-                if self.best.judgement.complaint is not None:
-                    self.worst = refiner.noise(refiner.make(chosen), chosen)
-                    if self.float_permitted:
-                        self._spare_layers(refiner, chosen)
+            with self._refiner(self._base) as refiner:
+                work(refiner)
         except (
             errors.ConversionError,
             errors.ModelError,
@@ -200,22 +207,25 @@ class Climb:
         ) as error:
             self.notes.append(note(f"not refined: {short(error)}"))
 
-    def _search(self, refiner: Refiner, first: Made) -> Choices:
+    def _search(self, refiner: Refiner, first: Made) -> None:
         def judged(path: Path) -> Judgement:
             with contextlib.suppress(errors.EdgepackError):
                 return self._judge(adopted(path))
             return Judgement(complaint="it cannot be run", drop=math.inf, strained=True)
 
-        chosen = self.asked
+        self._chosen = self.asked
         for trial in better(refiner, first.path, self.asked, self.searches, judged):
             entered = trial.chosen and self._enter(self._copied(trial, first.answer))
             self.notes.append(note(f"{trial.told}: {'kept' if entered else 'left out'}"))
             if entered:
-                chosen = trial.choices
-        return chosen
+                self._chosen = trial.choices
+        if self.best is not None and self.best.judgement.complaint is not None:
+            self.worst = refiner.noise(refiner.make(self._chosen), self._chosen)
 
-    def _spare_layers(self, refiner: Refiner, chosen: Choices) -> None:
-        for trial in layers_in_float(refiner, chosen, self.worst, lambda path: self._judge(sound(path))):
+    def _spare_layers(self, refiner: Refiner) -> None:
+        for trial in layers_in_float(
+            refiner, self._chosen, self.worst, lambda path: self._judge(sound(path))
+        ):
             self.notes.append(note(trial.told))
             self._enter(self._copied(trial, refiner.answer))
 

@@ -31,6 +31,8 @@ class Remedy:
       repairs_accuracy: whether it is worth trying when a conversion worked but the model became useless.
       calibrates: whether it runs the model on calibration data, which crashed where a rung below crashed.
       refinable: whether the int8 form that it gives can be refined (`edgepack.stages.refinement`).
+      spares: whether it keeps the noisiest layers of the best int8 form in float, one by one, and converts nothing
+        anew.
       helps: what it does, in words.
     """
 
@@ -41,6 +43,7 @@ class Remedy:
     calibrates: bool
     helps: str
     refinable: bool = False
+    spares: bool = False
 
 
 def ladder(scheme: Scheme, *, free_batch: bool) -> tuple[Remedy, ...]:
@@ -138,6 +141,17 @@ def ladder(scheme: Scheme, *, free_batch: bool) -> tuple[Remedy, ...]:
         helps = "element-wise ops that need more than eight bits stayed float"
         kinds: dict[str, Json] = {"float_ops": True, "float_kinds": list(ELEMENTWISE)}
         rungs.append(rung("float element-wise", helps, kinds, integers=False, accuracy=True, calibrates=True))
+        rungs.append(
+            Remedy(
+                name="single layers in float",
+                arguments={},
+                keeps_integers=False,
+                repairs_accuracy=True,
+                calibrates=True,
+                helps="the layers that lose most stayed float",
+                spares=True,
+            )
+        )
     if integer:
         helps = "weights are int8, activations are float; inputs and outputs are float32"
         rungs.append(
