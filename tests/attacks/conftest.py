@@ -1,4 +1,4 @@
-"""A signed package to attack."""
+"""A signed package to attack, and a device that follows a channel."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.agent.conftest import make_package, world
 from tests.attacks.signed import Scene
+
+__all__ = ["make_package", "scene", "world"]
 
 
 @pytest.fixture
