@@ -12,11 +12,12 @@ from edgepack.backend.channel_choice import Choice, Goal, Statistics, choose, go
 from edgepack.backend.cutting import Indices, cut, silence
 from edgepack.backend.dead_channels import freeze
 from edgepack.backend.remaking import folded_with_biases, remade
-from edgepack.gate.channel_costs import PerLayer, Work, total, work
+from edgepack.gate.channel_costs import PerLayer, Work, timed, total, work
 from edgepack.gate.couplings import FIXED, Couplings
 from edgepack.gate.graph import Graph
 from edgepack.gate.readers import readers
 from edgepack.numerics import layer_statistics
+from edgepack.numerics.latency_model import LatencyModel
 from edgepack.records import Json
 
 Note = dict[str, Json]
@@ -36,7 +37,7 @@ def narrowed(
     Args:
       graph: with weights; its normalizations stay, since training needs them.
       frozen: layer → why its channels must stay.
-      settings: "keep" with "of", or "macs"; "align", "importance", "cost".
+      settings: "keep" with "of", or "macs"; "align", "importance", "cost", and for "latency" its "table".
       statistics: file of `numerics.layer_statistics` of this model folded.
       calibration, seed: of groups without statistics, see `channel_gains`.
     """
@@ -81,7 +82,8 @@ def _goal(settings: Mapping[str, Any], works: tuple[Work, ...], couplings: Coupl
             f'stage "shrink": the goal of {limit:,.0f} {of} is no less than the {whole:,.0f} that the model has; '
             "ask for less, or remove the stage"
         )
-    return Goal(measure=measure, limit=limit, price=COSTS[settings["cost"] or of])
+    price = COSTS.get(settings["cost"] or of) or timed(LatencyModel.from_json(settings["table"]))
+    return Goal(measure=measure, limit=limit, price=price)
 
 
 def _gone(

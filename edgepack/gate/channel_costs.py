@@ -12,6 +12,8 @@ from edgepack.gate.couplings import FIXED, CallShapes, Couplings, Row
 from edgepack.gate.facts import kernels
 from edgepack.gate.graph import Graph, Layer
 from edgepack.gate.readers import RECURRENT, inner
+from edgepack.numerics import latency_model
+from edgepack.numerics.latency_model import LatencyModel
 
 FREE_SIDE: Final = 32
 """Length taken for a free dimension."""
@@ -77,6 +79,41 @@ class Work:
 
 PerLayer = Callable[[Work, Mapping[int, int]], float]
 """Cost of a layer at the groups' widths: `Work.macs`, `Work.parameters`, or a time from a table."""
+
+
+def timed(model: LatencyModel) -> PerLayer:
+    """Microseconds of a layer as an int8 op, from a table of measured ops; only what widths change."""
+
+    def microseconds(each: Work, widths: Mapping[int, int]) -> float:
+        given, made, positions = each.inputs(widths), each.outputs(widths), each.positions
+        read = positions * math.prod(each.strides) * given
+        if each.form == "depthwise":
+            ops = [latency_model.depthwise(taps=each.taps, channels=made, positions=positions, read=read)]
+        elif each.form == "separable":
+            between = given * each.multiplier
+            ops = [
+                latency_model.depthwise(taps=each.taps, channels=between, positions=positions, read=read),
+                latency_model.convolution(
+                    taps=1, inputs=between, outputs=made, positions=positions, read=positions * between
+                ),
+            ]
+        elif each.form == "recurrent":
+            units = made // each.ways
+            step = latency_model.dense(inputs=given + units, outputs=GATES[each.kind] * units)
+            return positions * each.ways * model.op_us(step)
+        elif each.form == "dense" and each.kernel:
+            ops = [
+                latency_model.convolution(
+                    taps=each.taps, inputs=given, outputs=made, positions=positions, read=read
+                )
+            ]
+        elif each.form == "dense":
+            ops = [latency_model.dense(inputs=given, outputs=made, rows=max(1, positions))]
+        else:
+            ops = []
+        return sum(model.op_us(op) for op in ops)
+
+    return microseconds
 
 
 def work(graph: Graph, couplings: Couplings, shapes: CallShapes) -> tuple[Work, ...]:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field, model_validator
 
+from edgepack.device import latency_model
 from edgepack.records import Claim, Json
 from edgepack.stages.settings import Decision, StageSettings, Step, Target, as_json, refusal
 from edgepack.stages.training import Training
@@ -45,8 +46,11 @@ class Shrink(StageSettings):
     importance: Literal["fisher", "l1_share"] = "fisher"
     """"fisher": the loss that losing a channel costs after the layers that read it have made up for it, from calibration
     data; "l1_share": a unit's share of its layer's absolute weight."""
-    cost: Literal["macs", "parameters"] | None = None
-    """What a loss is weighed against when widths are chosen; by default what the goal counts."""
+    cost: Literal["macs", "parameters", "latency"] | None = None
+    """What a loss is weighed against when widths are chosen; by default what the goal counts. "latency": microseconds by
+    `table`."""
+    table: str = "x86-64"
+    """Of measured ops, for cost = "latency": a file of devices/latency."""
     train: Training = Field(default_factory=lambda: Training(epochs=8, learning_rate=1e-3))
 
     @model_validator(mode="before")
@@ -73,6 +77,8 @@ class Shrink(StageSettings):
             raise ValueError(f"give exactly one of {wanted}" + (f"; got {', '.join(goals)}" if goals else ""))
         if self.blocks is not None and self.mode != "depth":
             raise ValueError('blocks goes with mode = "depth"')
+        if self.cost is not None and self.mode != "structured":
+            raise ValueError('cost goes with mode = "structured"')
         if self.of == "parameters" and (self.keep is None or self.mode != "structured"):
             raise ValueError('of = "parameters" goes with keep and mode = "structured"')
         return self
@@ -98,4 +104,6 @@ class Shrink(StageSettings):
         """The goal, and the layers that may be narrowed."""
         keys = {"mode", "keep", "of", "macs", "blocks", "align", "importance", "cost"}
         settings: dict[str, Json] = self.model_dump(mode="json", include=keys)
+        if self.cost == "latency":
+            settings["table"] = latency_model(self.table).to_json()
         return {"layers": as_json(step.layers), "settings": settings}
