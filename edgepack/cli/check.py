@@ -55,6 +55,8 @@ def _plan(found: Preflight) -> list[str]:
     from edgepack import plan
 
     if found.plan is None or not found.plan.stages:
+        if found.recipe.target is not None:
+            return ["  [target]: ranks, zeros, values and bits of every layer are planned by the build"]
         return [f"  no stages: quantize to {found.recipe.quantize.scheme} only"]
     heads = plan.columns(found.plan)
     lines = ["", f"plan ({found.plan.order} order), then quantize to {found.recipe.quantize.scheme}:"]
