@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from edgepack import data, errors, gate, plan
 from edgepack.pipeline.pins import pinned_sha256
 from edgepack.recipe import NO_EVALUATION, Recipe, limits
+from edgepack.recipe.budget import UNLIMITED
 from edgepack.records import Json, TensorSpec
 
 
@@ -79,13 +80,20 @@ def preflight(recipe: Recipe, devices: Sequence[str] = ()) -> Preflight:
 
 
 def _budgets(recipe: Recipe, devices: Sequence[str]) -> dict[str, dict[str, Json]]:
-    budgets = {"": recipe.budget}
+    budgets = {"": limits(recipe, None)}
     if devices:
         from edgepack import device  # building the profiles' classes takes longer than reading one
 
         profiles = [device.load(name, beside=recipe.directory) for name in devices]
         budgets = {profile.name: limits(recipe, profile) for profile in profiles}
-    return {name: budget.model_dump(mode="json", exclude_none=True) for name, budget in budgets.items()}
+    return {
+        name: {
+            key: limit
+            for key, limit in budget.model_dump(mode="json", exclude_none=True).items()
+            if limit != UNLIMITED
+        }
+        for name, budget in budgets.items()
+    }
 
 
 def _examined(recipe: Recipe, specs: tuple[TensorSpec, ...]) -> tuple[dict[str, int | None], list[str]]:
