@@ -104,7 +104,9 @@ class Refiner:
 
         self._scratch = tempfile.TemporaryDirectory(prefix="refining-", dir=self.parent)
         self._folder = Path(self._scratch.name)
-        fitted, held = split(self.calibration.count)
+        limit = self.conversion.get("calibration_limit")
+        count = self.calibration.count
+        fitted, held = split(min(count, limit) if isinstance(limit, int) else count)
         for name in ("fitted", "held"):
             (self._folder / name).mkdir()
         self.fitted = subset(self.calibration, fitted, self._folder / "fitted")
