@@ -21,7 +21,7 @@ from edgepack.data import Dataset
 from edgepack.records import Json
 
 ADDED: Final = frozenset({"Conv1D"})
-"""Kinds that TF-MOT's list leaves out although its convolution settings fit them."""
+"""Kinds that TF-MOT's list leaves out although its settings fit them."""
 RANGE_KEEPING: Final = frozenset({"linear", "relu"})
 """Activations that TF-MOT emulates and the converter fuses, so that the layer's output is the op's."""
 
@@ -113,14 +113,16 @@ def emulation(model: Any) -> Emulation:
             "int8 then comes from calibration alone"
         )
     try:
-        wrapped = tf_keras.models.clone_model(folded, clone_function=annotated)
-        wrapped.set_weights(folded.get_weights())
-        twin = quantize.quantize_apply(wrapped)
+        with quantize.quantize_scope():
+            wrapped = tf_keras.models.clone_model(folded, clone_function=annotated)
+            wrapped.set_weights(folded.get_weights())
+            twin = quantize.quantize_apply(wrapped)
     except (ValueError, RuntimeError, TypeError, NotImplementedError) as error:
         reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
         raise errors.ModelError(
             f"quantization_aware = true: TF-MOT refuses the model: {reason}; leave it out"
         ) from error
+    _scale_channels(twin)
     twin.output_names = folded.output_names
     twin.input_names = folded.input_names
     wrappers = {layer.name for layer in twin.layers}
@@ -147,7 +149,7 @@ def _configs(model: Any) -> tuple[dict[str, Any], list[dict[str, Json]]]:
                 _left(layer.name, "it is called several times, and each call would need its own range")
             )
         elif kind in ADDED:
-            configs[layer.name] = default_8bit_quantize_configs.Default8BitConvQuantizeConfig(
+            configs[layer.name] = default_8bit_quantize_configs.Default8BitQuantizeConfig(
                 ["kernel"], ["activation"], False
             )
         elif kind.startswith("Separable"):
@@ -167,6 +169,36 @@ def _known_activation(layer: Any) -> bool:
 
 def _left(layer: str, reason: str) -> dict[str, Json]:
     return {"layer": layer, "action": "left alone", "reason": f"quantization_aware: {reason}"}
+
+
+def _scale_channels(twin: Any) -> None:
+    """Gives every kernel one scale per output channel, as the converter does.
+
+    TF-MOT has that for Conv2D only: with one scale for a whole depthwise kernel, into which a BatchNormalization was
+    folded, most channels would round to nothing.
+    """
+    import tensorflow as tf
+    from tensorflow_model_optimization.python.core.quantization.keras import quantizers
+
+    class PerChannel(quantizers.LastValueQuantizer):
+        def __init__(self, channels: int) -> None:
+            super().__init__(num_bits=8, per_axis=True, symmetric=True, narrow_range=True)
+            self.channels = channels
+
+        def __call__(self, inputs: Any, training: Any, weights: Mapping[str, Any], **more: Any) -> Any:
+            rows = tf.reshape(inputs, [-1, self.channels])
+            return tf.reshape(super().__call__(rows, training, weights, **more), inputs.shape)
+
+    for wrapper in twin.layers:
+        if not type(wrapper).__name__.startswith("QuantizeWrapper"):
+            continue
+        depthwise = type(wrapper.layer).__name__.startswith("Depthwise")
+        scaled = []
+        for weight, _, _ in wrapper._weight_vars:
+            channels = int(weight.shape[-1] * (weight.shape[-2] if depthwise else 1))
+            ends = {name: tf.Variable(tf.zeros(channels), trainable=False) for name in ("min_var", "max_var")}
+            scaled.append((weight, PerChannel(channels), ends))
+        wrapper._weight_vars = scaled
 
 
 def _follow(twin: Any, *, decay: float) -> None:
