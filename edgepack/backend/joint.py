@@ -8,32 +8,18 @@ inputs made up for); (2) those weights rounded for error and for bytes at the pl
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-import numpy as np
-
-from edgepack.backend import joint_walk, session
-from edgepack.backend.fitted import Fitted
+from edgepack.backend import session
 from edgepack.backend.found import answer
-from edgepack.backend.joint_patches import drawn_patches
-from edgepack.backend.refit import written
-from edgepack.backend.statistics_graph import Reading, opened
-from edgepack.backend.statistics_inputs import samples_of
-from edgepack.gate.graph import Graph
-from edgepack.numerics import layer_statistics
-from edgepack.numerics.layer_statistics import LayerStatistics
+from edgepack.backend.obs_walk import Array, Key, changed, read_statistics
 from edgepack.numerics.obs_sweep import Curvature
 from edgepack.numerics.rate_rounding import Per, rounded
 
 Report = Callable[[str, float | None], None]
 Layers = Mapping[str, Mapping[str, Any]]
-SAMPLES: Final = 512
-PATCHES: Final = 16_384
-PER_INPUT: Final = 16
-"""Patches for each entry of a patch, at least, where the data give them."""
 
 
 def joint(
@@ -63,62 +49,20 @@ def joint(
     from edgepack.backend import rebuild
 
     session.seed_everything(seed)
-    graph = rebuild.read(Path(source))
-    apart, readings, _ = opened(graph)
-    work = _Work(
-        graph=apart,
-        readings={reading.opened.name: reading for reading in readings},
-        statistics=layer_statistics.read(Path(statistics)),
-        layers=layers,
-        per=per,
+    known = read_statistics(statistics)
+    prices = {(layer, role): float(price) for layer, roles in layers.items() for role, price in roles.items()}
+
+    def priced(key: Key, before: Array, refitted: Array, curvature: Curvature) -> Array:
+        return rounded(refitted, curvature, prices[key], per)
+
+    graph = changed(
+        rebuild.read(Path(source)),
+        known,
+        [key for key in prices if key in known],
+        priced,
+        calibration=calibration,
         seed=seed,
         report=report,
     )
-    original, changing = rebuild.build(apart), rebuild.build(apart)
-    given = samples_of(original, calibration, SAMPLES, seed)
-    count = joint_walk.affordable(original, given.count)
-    joint_walk.side_by_side(original, changing, given.rows(0, count), work.visit)
-    rebuild.save(rebuild.build(written(graph, work.readings, changing)), Path(target))
+    rebuild.save(rebuild.build(graph), Path(target))
     return answer(Path(target), {layer: {"kernels": list(roles)} for layer, roles in layers.items()})
-
-
-@dataclasses.dataclass(kw_only=True)
-class _Work:
-    """What is done at each layer."""
-
-    graph: Graph
-    readings: Mapping[str, Reading]
-    statistics: Mapping[tuple[str, str], LayerStatistics]
-    layers: Layers
-    per: Per
-    seed: int
-    report: Report
-    done: int = 0
-
-    def visit(self, name: str, layer: Any, before: list[Any], now: list[Any]) -> None:
-        """Sets the weights of a layer of the changing model."""
-        reading = self.readings.get(name)
-        if reading is None:
-            return
-        price = self.layers.get(reading.layer, {}).get(reading.role)
-        seen = self.statistics.get((reading.layer, reading.role))
-        if price is None or seen is None:
-            return
-        self.report(f"refitting and rounding {reading.layer}", self.done / max(1, len(self.readings)))
-        self.done += 1
-        shared = self.graph.calls_of(name) > 1
-        kernel, *bias = layer.get_weights()
-        fitted = Fitted.of(seen, kernel) if shared else self._fitted(reading, seen, kernel, before, now)
-        chosen = rounded(fitted.weights, Curvature.of(fitted.statistics), float(price), self.per)
-        values = [seen.fold(chosen, kernel.shape).astype(np.float32)]
-        if bias:
-            values.append(fitted.bias(bias[0], chosen).astype(np.float32))
-        layer.set_weights(values)
-
-    def _fitted(
-        self, reading: Reading, seen: LayerStatistics, kernel: np.ndarray, before: list[Any], now: list[Any]
-    ) -> Fitted:
-        inputs = seen.mean.shape[1]
-        limit = max(PATCHES, PER_INPUT * inputs)
-        first, second = drawn_patches(reading, seen.layout, [before, now], limit, self.seed)
-        return Fitted.to(seen, kernel, first, second)

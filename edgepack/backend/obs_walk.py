@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +18,9 @@ import numpy.typing as npt
 from edgepack.backend import joint_walk
 from edgepack.backend.fitted import Fitted
 from edgepack.backend.joint_patches import drawn_patches
+from edgepack.backend.refit import PATCHES, PER_INPUT, SAMPLES, written
 from edgepack.backend.statistics_graph import Reading, opened
 from edgepack.backend.statistics_inputs import samples_of
-from edgepack.gate.facts import kernels
 from edgepack.gate.graph import Graph
 from edgepack.numerics import layer_statistics
 from edgepack.numerics.layer_statistics import LayerStatistics
@@ -34,12 +34,6 @@ Statistics: TypeAlias = Mapping[Key, LayerStatistics]
 Change: TypeAlias = Callable[[Key, Array, Array, Curvature], Array]
 """(kernel, weights as they were [g, d, n], weights refitted [g, d, n], curvature) → weights [g, d, n]."""
 Report: TypeAlias = Callable[[str, float | None], None]
-
-SAMPLES: Final = 512
-"""Calibration samples that are walked through the models, at most."""
-PATCHES: Final = 16_384
-PER_INPUT: Final = 16
-"""Patches for each entry of a patch, at least, where the data give them."""
 
 
 def read_statistics(path: str | None) -> Statistics:
@@ -86,7 +80,7 @@ def changed(
         report=report,
     )
     joint_walk.side_by_side(original, changing, given.rows(0, count), walk.visit)
-    return _written(graph, by_name, changing)
+    return written(graph, by_name, changing)
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -111,9 +105,9 @@ class _Walk:
         key = (reading.layer, reading.role)
         kernel, *bias = layer.get_weights()
         if key in self.wanted:
-            self.report(reading.layer, self.done / len(self.wanted))
+            self.report(f"refitting and changing {reading.layer}", self.done / len(self.wanted))
             self.done += 1
-        elif not self.done or not bias:
+        elif (reading.layer, "depthwise") not in self.wanted:
             return
         fitted = self._fitted(name, seen, kernel, before, now)
         chosen = seen.unfold(kernel)
@@ -121,7 +115,7 @@ class _Walk:
             chosen = self.change(key, chosen, fitted.weights, Curvature.of(fitted.statistics))
             # Zero times a negative scale is −0.0; files repeat only with one zero.
             kernel = seen.fold(chosen, kernel.shape).astype(np.float32) + np.float32(0.0)
-        # A layer that is not to be changed keeps its mean output, too: only its bias moves.
+        # The bias of a separable layer lies behind its pointwise half, and makes up for the depthwise one, too.
         values = [fitted.bias(each, chosen).astype(np.float32) for each in bias]
         layer.set_weights([kernel, *values])
 
@@ -138,18 +132,3 @@ class _Walk:
 def unseen_note(layer: str, role: str, instead: str) -> dict[str, Json]:
     """The ledger line of a kernel that had to be treated without statistics."""
     return {"layer": layer, "action": "note", "reason": f"{role}: no layer statistics: {instead}"}
-
-
-def _written(graph: Graph, readings: Mapping[str, Reading], changing: Any) -> Graph:
-    """The graph with the weights of the opened model in the places where they came from."""
-    layers = dict(graph.layers)
-    for name, reading in readings.items():
-        layer = layers[reading.layer]
-        index = next(kernel.index for kernel in kernels(layer) if kernel.role == reading.role)
-        kernel, *bias = changing.get_layer(name).get_weights()
-        weights = list(layer.weights)
-        weights[index] = kernel.reshape(weights[index].shape)
-        if bias:
-            weights[-1] = bias[0]
-        layers[reading.layer] = dataclasses.replace(layer, weights=tuple(weights))
-    return dataclasses.replace(graph, layers=layers)
