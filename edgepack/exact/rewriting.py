@@ -10,6 +10,7 @@ from edgepack import tflite
 from edgepack.exact.proof import complaint
 from edgepack.tflite import slimming
 from edgepack.tflite.dead_channels import LayerChannels
+from edgepack.tflite.opened import MENDED, opened
 from edgepack.tflite.precheck import parse
 from edgepack.tflite.removal import without_dead_channels
 
@@ -68,9 +69,8 @@ def shrunk(data: bytes, *, rows: Dataset | None = None) -> Shrunk:
     reason, layers = removal.reason, removal.layers
     notes: tuple[str, ...] = ()
     if not reason:
-        loadable = slimming.mended(data)
-        notes = (slimming.MENDED,) if loadable != data else ()
-        reason = complaint(loadable, removal.data, data=rows)
+        notes = (MENDED,) if removal.loadable != data else ()
+        reason = complaint(removal.loadable, removal.data, data=rows)
     if reason:
         return Shrunk(data=data, reason=reason, before=before, after=before, layers=layers, macs=(macs, macs))
     cut = parse(removal.data)
@@ -96,16 +96,12 @@ def slimmed(data: bytes, *, rows: Dataset | None = None) -> Rewritten:
       DamagedError: not a sound .tflite.
     """
     before = tflite.byte_ledger(parse(data))
-    reason = slimming.hindrance(data) or ""
-    slim = data if reason else slimming.slim(data)
+    found = opened(data)
+    slim, reason = (data, found) if isinstance(found, str) else (slimming.slimmed(found), "")
     notes: tuple[str, ...] = ()
-    if slim == data:
-        reason = reason or "there is nothing to save"
-    else:
-        loadable = slimming.mended(data)
-        if loadable != data:
-            notes = (slimming.MENDED,)
-        reason = complaint(loadable, slim, data=rows)
+    if not isinstance(found, str):
+        notes = (MENDED,) if found.mended else ()
+        reason = complaint(found.loadable, slim, data=rows) if slim != data else "there is nothing to save"
     if reason:
         return Rewritten(data=data, reason=reason, before=before, after=before)
     after = tflite.byte_ledger(parse(slim))

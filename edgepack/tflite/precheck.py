@@ -15,7 +15,7 @@ import numpy as np
 
 from edgepack import errors
 from edgepack.tflite.flatbuffer import DamagedError, Table
-from edgepack.tflite.model import Array, Model, Op, Quantization, Signature, Subgraph, Tensor
+from edgepack.tflite.model import NO_TENSOR, Array, Model, Op, Quantization, Signature, Subgraph, Tensor
 from edgepack.tflite.opcodes import CUSTOM, builtin_name
 
 MAX_BYTES = 1 << 31
@@ -34,6 +34,15 @@ BITS: Final = {
 }  # fmt: skip
 OPTION_VECTORS: Final = {17: (0, "<i4"), 30: (0, "<i4"), 115: (0, "<f4")}
 """Op options that hold a list (Reshape, Squeeze, Bucketize): options type → slot and item dtype."""
+NEEDED_INPUTS: Final = {
+    "CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNECTED": 2, "BATCH_MATMUL": 2, "CONV_3D": 2,
+    "TRANSPOSE_CONV": 3, "CONV_3D_TRANSPOSE": 3,
+}  # fmt: skip
+"""Ops that multiply → how many of their first inputs must be there."""
+WITHOUT_RESULT: Final = frozenset(
+    {"ASSIGN_VARIABLE", "CALL", "CALL_ONCE", "DELEGATE", "HASHTABLE_IMPORT", "IF", "WHILE"}
+)
+"""Ops that may be there for what they do and give no tensor; custom ones may, too."""
 
 
 def checked(path: Path) -> Model:
@@ -195,11 +204,18 @@ def _op(table: Table, codes: list[tuple[str, bool]], tensors: int) -> Op:
     table.numbers(5, "u1"), table.numbers(7, "u1"), table.table(12)
     name, custom = codes[code]
     where = f"op {name} names a tensor that does not exist"
+    inputs = _within(table.numbers(1, "<i4"), tensors, where, optional=True)
+    outputs = _within(table.numbers(2, "<i4"), tensors, where)
+    needed = 0 if custom else NEEDED_INPUTS.get(name, 0)
+    if len(inputs) < needed or NO_TENSOR in inputs[:needed]:
+        raise DamagedError(f"op {name} lacks one of its first {needed} inputs")
+    if not (outputs or custom or name in WITHOUT_RESULT or name.startswith("STABLEHLO_")):
+        raise DamagedError(f"op {name} has no output")
     return Op(
         name=name,
         custom=custom,
-        inputs=_within(table.numbers(1, "<i4"), tensors, where, optional=True),
-        outputs=_within(table.numbers(2, "<i4"), tensors, where),
+        inputs=inputs,
+        outputs=outputs,
         intermediates=_within(table.numbers(8, "<i4"), tensors, where, optional=True),
     )
 

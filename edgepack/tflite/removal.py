@@ -9,15 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgepack.tflite.attached import joined, split
 from edgepack.tflite.dead_channels import Findings, LayerChannels, find, foldable
 from edgepack.tflite.lanes import too_wide
 from edgepack.tflite.model import Array
-from edgepack.tflite.precheck import parse
-from edgepack.tflite.schema import unpacked
-from edgepack.tflite.slimming import compact, hindrance, may_renumber, mended
+from edgepack.tflite.opened import opened
+from edgepack.tflite.slimming import compact, may_renumber
 from edgepack.tflite.wiring import ABSENT, CONVOLUTION, DENSE, DEPTHWISE, Weighted, Wiring
-from edgepack.tflite.writing import written
 
 Marks = npt.NDArray[np.bool_]
 CHANNEL_AXIS = {CONVOLUTION: 0, DENSE: 0, DEPTHWISE: 3}
@@ -32,11 +29,13 @@ class Removal:
       data: the new file, the old one where nothing was cut.
       reason: why nothing was, "" otherwise.
       layers: what becomes of the channels of each convolution and dense op.
+      loadable: what `data` is to be compared with (see `opened.Opened`); b"" where nothing was cut.
     """
 
     data: bytes
     reason: str
     layers: tuple[LayerChannels, ...] = ()
+    loadable: bytes = b""
 
 
 def without_dead_channels(data: bytes) -> Removal:
@@ -48,17 +47,14 @@ def without_dead_channels(data: bytes) -> Removal:
     Raises:
       DamagedError: not a sound .tflite.
     """
-    parse(data)
-    reason = hindrance(data)
-    if reason is not None:
-        return Removal(data=data, reason=reason)
-    body, files = split(data)
-    model = unpacked(mended(body))
-    if too_wide(Wiring(model)):
+    found = opened(data)
+    if isinstance(found, str):
+        return Removal(data=data, reason=found)
+    if too_wide(Wiring(found.model)):
         return Removal(data=data, reason="its tensors have more channels than can be followed")
-    findings = find(model)
+    findings = find(found.model)
     reason = _why_all_stay(findings)
-    if not reason and not may_renumber(model):
+    if not reason and not may_renumber(found.model):
         reason = "its metadata speak of tensors by their numbers, which would change"
     if reason:
         return Removal(data=data, reason=reason, layers=findings.layers)
@@ -66,9 +62,8 @@ def without_dead_channels(data: bytes) -> Removal:
         _Cut(findings).run()
     except OverflowError as error:
         return Removal(data=data, reason=str(error), layers=findings.layers)
-    compact(model)
-    smaller = joined(written(model, len(body)), files)
-    return Removal(data=smaller, reason="", layers=findings.layers)
+    compact(found.model)
+    return Removal(data=found.closed(), reason="", layers=findings.layers, loadable=found.loadable)
 
 
 def _why_all_stay(findings: Findings) -> str:

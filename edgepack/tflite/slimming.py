@@ -11,19 +11,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from edgepack.tflite.attached import UnreadableError, joined, split
-from edgepack.tflite.precheck import parse
-from edgepack.tflite.schema import unpacked
-from edgepack.tflite.writing import written
+from edgepack.tflite.opened import Opened, opened
 
 IDLE_METADATA: Final = frozenset({b"min_runtime_version", b"CONVERSION_METADATA", b"debug_metadata"})
 """What converters note about themselves; no runtime reads it."""
 MOVABLE_METADATA: Final = IDLE_METADATA | {b"TFLITE_METADATA", b"reduced_precision_support"}
 """Metadata that number no tensors. Others may (TFLM's memory plan does), so tensors then keep their numbers."""
-MENDED: Final = (
-    "an axis of quantization that lay out of range was put right; runtimes refuse the file as it was"
-)
-MAX_BYTES: Final = 1 << 29
 INPUTS_OF_OPS: Final = ("inputs", "outputs", "intermediates")
 
 
@@ -40,15 +33,16 @@ def slim(data: bytes) -> bytes:
     Raises:
       DamagedError: not a sound .tflite.
     """
-    parse(data)
-    if hindrance(data) is not None:
-        return data
-    body, files = split(data)
-    model = unpacked(body)
-    _drop_idle(model)
-    compact(model)
-    slimmed = joined(written(model, len(body)), files)
-    return slimmed if len(slimmed) < len(data) else data
+    found = opened(data)
+    return data if isinstance(found, str) else slimmed(found)
+
+
+def slimmed(found: Opened) -> bytes:
+    """`slim` of an opened file, whose model is used up."""
+    _drop_idle(found.model)
+    compact(found.model)
+    slimmed = found.closed()
+    return slimmed if len(slimmed) < len(found.data) else found.data
 
 
 def compact(model: Any) -> None:
@@ -59,40 +53,6 @@ def compact(model: Any) -> None:
             _renumber(model, number, graph)
         _share_buffers(model)  # again: those of unread tensors go
     _share_codes(model)
-
-
-def hindrance(data: bytes) -> str | None:
-    """Why a sound file cannot be written anew, None when it can.
-
-    Raises:
-      DamagedError: an op's options cannot be read.
-    """
-    if len(data) > MAX_BYTES:
-        return f"it is larger than {MAX_BYTES >> 20} MiB"
-    model = unpacked(data)
-    if model.externalBuffers or any(buffer.offset > 1 for buffer in model.buffers):
-        return "its weights lie behind the flatbuffer or in other files"
-    if any(op.largeCustomOptionsOffset > 1 for graph in model.subgraphs for op in graph.operators or ()):
-        return "options of its custom ops lie behind the flatbuffer"
-    try:
-        split(data)
-    except UnreadableError as error:
-        return str(error)
-    return None
-
-
-def mended(data: bytes) -> bytes:
-    """The same file with every quantization's axis in range (see `_mend_axis`); `data` itself where all are."""
-    body, files = split(data)
-    model = unpacked(body)
-    quantized = [
-        tensor
-        for graph in model.subgraphs
-        for tensor in graph.tensors or ()
-        if tensor.quantization is not None and tensor.quantization.scale is not None
-    ]
-    wrong = [_mend_axis(tensor) for tensor in quantized]
-    return joined(written(model, len(body)), files) if any(wrong) else data
 
 
 def _drop_idle(model: Any) -> None:
@@ -136,23 +96,7 @@ def _telling(tensor: Any) -> Any:
     empty = quantization.scale is None or not len(quantization.scale)
     if empty and quantization.details is None:
         return None
-    if not empty:
-        _mend_axis(tensor)
     return quantization
-
-
-def _mend_axis(tensor: Any) -> bool:
-    """Puts an axis of quantization back in range; whether that was needed.
-
-    Old converters gave a bias the axis of its kernel, 3, and today's runtimes refuse such a file. Where there is only
-    one axis, or only one scale, 0 is the only one that can be meant.
-    """
-    rank = 0 if tensor.shape is None else len(tensor.shape)
-    quantization = tensor.quantization
-    wrong = quantization.quantizedDimension >= max(1, rank) and (rank == 1 or len(quantization.scale) == 1)
-    if wrong:
-        quantization.quantizedDimension = 0
-    return bool(wrong)
 
 
 def _same(one: Any, other: Any) -> bool:

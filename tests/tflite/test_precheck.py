@@ -100,6 +100,22 @@ def test_ops_must_name_tensors_that_exist() -> None:
         parse(graph.to_bytes([data], [data]))
 
 
+@pytest.mark.parametrize(
+    ("kind", "inputs", "outputs", "says"),
+    [
+        ("RELU", [0], [], "RELU has no output"),
+        ("FULLY_CONNECTED", [0], [1], "lacks one of its first 2 inputs"),
+        ("FULLY_CONNECTED", [0, -1], [1], "lacks one of its first 2 inputs"),
+    ],
+)
+def test_ops_must_have_what_they_work_on(kind: str, inputs: list[int], outputs: list[int], says: str) -> None:
+    graph = Handmade()
+    tensors = [graph.tensor("x", (1, 3)), graph.tensor("y", (1, 3))]
+    graph.op(kind, inputs, outputs)
+    with pytest.raises(DamagedError, match=says):
+        parse(graph.to_bytes(tensors[:1], tensors[1:]))
+
+
 def test_real_files_are_read(shared_models: Path) -> None:
     paths = sorted(shared_models.glob("*/*.tflite"))
     assert len(paths) >= 10

@@ -14,11 +14,12 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from edgepack.tflite.flatbuffer import DamagedError
+from edgepack.tflite.opened import Opened, opened
 from edgepack.tflite.precheck import parse
 from edgepack.tflite.removal import without_dead_channels
 from edgepack.tflite.schema import unpacked
 from edgepack.tflite.sizes import byte_ledger
-from edgepack.tflite.slimming import hindrance, mended, slim
+from edgepack.tflite.slimming import slim
 from edgepack.tflite.writing import SharingBuilder, written
 from tests.tflite.handmade_network import Network
 
@@ -165,8 +166,11 @@ def test_an_axis_out_of_range_is_mended() -> None:
         graph.tensors[graph.operators[0].inputs[2]].quantization.quantizedDimension = 3
 
     wrong = edited(network(), misplace)
-    assert mended(network()) == network()
-    assert mended(wrong) != wrong and slim(wrong) == slim(mended(wrong)) == slim(network())
+    right, found = opened(network()), opened(wrong)
+    assert isinstance(right, Opened) and not right.mended
+    assert (
+        isinstance(found, Opened) and found.mended and slim(wrong) == slim(found.loadable) == slim(network())
+    )
 
 
 def with_files(data: bytes) -> bytes:
@@ -200,7 +204,7 @@ def test_attached_files_come_along(work: Any) -> None:
 def test_attached_files_that_cannot_be_read_keep_the_original() -> None:
     data = with_files(network())
     broken = data[:-40] + bytes(18) + data[-22:]
-    assert "attached" in str(hindrance(broken)) and slim(broken) == broken
+    assert "attached" in str(opened(broken)) and slim(broken) == broken
 
 
 def test_a_file_that_cannot_be_smaller_is_returned() -> None:
@@ -224,7 +228,7 @@ def test_the_builder_tells_numbers_of_different_kinds_apart() -> None:
     assert builder.CreateString("x") == builder.CreateString(b"x")
 
 
-@pytest.mark.parametrize("work", [slim, hindrance, without_dead_channels])
+@pytest.mark.parametrize("work", [slim, opened, without_dead_channels])
 def test_hostile_files_are_refused_or_read(work: Any) -> None:
     data = network()
     source = random.Random(0)
