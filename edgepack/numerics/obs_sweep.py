@@ -19,6 +19,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from edgepack.errors import BadInputError
 from edgepack.numerics.layer_statistics import LayerStatistics
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -29,6 +30,8 @@ BLOCK: Final = 64
 """Rows whose effect on the rows behind them is applied in one matrix product."""
 DAMPING: Final = 0.01
 """Added to the diagonal of Σ, as a share of its mean: inputs that calibration never moved count a little."""
+HARDER: Final = (0.0, 0.09, 0.9)
+"""Further shares, added one after the other where a covariance is not positive definite."""
 FLOOR: Final = 1e-4
 """Least E[g_c²] of an output, as a share of the mean: one that never mattered in calibration counts a little."""
 
@@ -70,7 +73,7 @@ class Curvature:
         order = np.argsort(-solid[:, diagonal, diagonal].mean(axis=0), kind="stable")
         # With the order reversed, the inverse of the Cholesky factor is U reversed: Σ⁻¹ itself is not needed.
         backward = order[::-1]
-        lower = np.linalg.cholesky(solid[:, backward[:, None], backward])
+        lower = _lower(solid, mean, backward)
         gradient = np.maximum(np.diagonal(statistics.gradients, axis1=1, axis2=2), 0.0)
         return cls(
             covariance=solid,
@@ -183,6 +186,23 @@ def example(covariance: Any, outputs: int = 1) -> LayerStatistics:
         gradient=np.eye(outputs)[None],
         positions=1.0,
         samples=1,
+    )
+
+
+def _lower(solid: Array, mean: Array, order: Array) -> Array:
+    """Cholesky factors of Σ + λ I in the given order; `solid` gains as much more λ as that takes.
+
+    Few samples leave the covariance of many inputs singular, and single precision leaves it slightly negative.
+    """
+    diagonal = np.arange(solid.shape[-1])
+    for more in HARDER:
+        solid[:, diagonal, diagonal] += more * np.maximum(mean, 0.0)[:, None]
+        try:
+            return np.linalg.cholesky(solid[:, order[:, None], order])
+        except np.linalg.LinAlgError:
+            continue
+    raise BadInputError(
+        "the covariance of a layer's inputs is not positive definite; expected more calibration samples"
     )
 
 

@@ -62,7 +62,7 @@ def tables(
     for layer in facts:
         for kernel in layer.kernels:
             seen = statistics.get((layer.name, kernel.role))
-            if seen is None or kernel.array.size < 2 or not np.any(kernel.array):
+            if seen is None or not _sound(seen) or kernel.array.size < 2 or not np.any(kernel.array):
                 whole = Estimate(
                     error=0.0, delivered_bytes=kernel.array.size * INT8_BITS / 8, zeros=0.0, distinct=255
                 )
@@ -86,6 +86,10 @@ def parted(key: str) -> Key:
     """
     layer, _, role = key.rpartition("/")
     return layer, role
+
+
+def _sound(seen: LayerStatistics) -> bool:
+    return bool(np.isfinite(seen.covariance).all() and np.isfinite(seen.gradient).all())
 
 
 def _table(kernel: Array, seen: LayerStatistics, per: Per) -> Table:

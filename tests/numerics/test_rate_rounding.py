@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -113,3 +114,11 @@ def test_it_is_the_same_every_time() -> None:
     weights, statistics = _case(1, 30, 6, 4)
     one, other = (rounded(weights, Curvature.of(statistics), 0.1, "tensor") for _ in range(2))
     assert one.tobytes() == other.tobytes()
+
+
+def test_a_covariance_that_is_slightly_negative_is_damped_until_it_serves() -> None:
+    _, statistics = _case(1, 6, 2, 0)
+    negative = replace(statistics, covariance=np.diag([1.0, 1.0, 1.0, 1.0, 1.0, -0.05])[None])
+    found = Curvature.of(negative)
+    assert np.isfinite(found.factor).all()
+    assert (found.covariance[0].diagonal() > 0).all()
