@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,8 @@ from edgepack.gate.value_bounds import Bounds, bounds, pads
 
 Array = npt.NDArray[Any]
 Flags = npt.NDArray[np.bool_]
+LEFT_OUT: Final = "left out by `layers`"
+"""Reason of a layer that keeps its width, but may read fewer channels."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,11 +70,16 @@ def clean(graph: Graph, shapes: CallShapes, frozen: Mapping[str, str]) -> Cleane
 
 
 def freeze(graph: Graph, couplings: Couplings, frozen: Mapping[str, str]) -> None:
-    """Fixes what the given layers read and give, with the reason."""
+    """Fixes what the given layers read and give, with the reason; of those left out only what they give."""
     for number, call in enumerate(graph.calls):
-        if (reason := frozen.get(call.layer)) is not None:
-            for row in (*(couplings.row(ref) for ref in call.refs()), *couplings.outputs(number)):
-                couplings.fix(row, reason)
+        reason = frozen.get(call.layer)
+        if reason is None:
+            continue
+        for row in couplings.outputs(number):
+            couplings.fix(row, reason)
+        if reason != LEFT_OUT:
+            for ref in call.refs():
+                couplings.fix(couplings.row(ref), reason)
 
 
 def _dead(

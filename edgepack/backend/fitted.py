@@ -31,13 +31,22 @@ class Fitted:
         return cls(weights=weights, statistics=seen, mean_output=np.einsum("gdn,gd->gn", weights, seen.mean))
 
     @classmethod
-    def to(cls, seen: LayerStatistics, kernel: np.ndarray, before: np.ndarray, now: np.ndarray) -> Fitted:
+    def to(
+        cls,
+        seen: LayerStatistics,
+        kernel: np.ndarray,
+        before: np.ndarray,
+        now: np.ndarray,
+        start: np.ndarray | None = None,
+    ) -> Fitted:
         """Least squares of the original's outputs on the inputs as they are now.
 
         Args:
           before, now: [g, patches, d], the same positions in the original and in the changing model.
+          start: [g, d, n], what the weights are held to; by default the kernel's own.
         """
         weights = seen.unfold(kernel)
+        start = weights if start is None else start
         count, inputs = now.shape[1], now.shape[2]
         mean_before, mean = before.mean(axis=1, dtype=np.float64), now.mean(axis=1, dtype=np.float64)
         centred = now - mean[:, None].astype(np.float32)
@@ -48,14 +57,14 @@ class Fitted:
         mean_output = np.einsum("gdn,gd->gn", weights, mean_before)
         moved = dataclasses.replace(seen, mean=mean, covariance=covariance)
         if seen.layout == "blocks" or before is now or np.array_equal(before, now):
-            return cls(weights=weights, statistics=moved, mean_output=mean_output)
-        drift = (before - now) - (mean_before - mean)[:, None].astype(np.float32)
-        missing = centred.transpose(0, 2, 1) @ (drift @ weights.astype(np.float32)) / count
+            return cls(weights=start, statistics=moved, mean_output=mean_output)
+        wanted = (before - mean_before[:, None].astype(np.float32)) @ weights.astype(np.float32)
+        missing = centred.transpose(0, 2, 1) @ (wanted - centred @ start.astype(np.float32)) / count
         solid = covariance.copy()
         diagonal = np.arange(inputs)
         variance = solid[:, diagonal, diagonal].mean(axis=1, keepdims=True)
         solid[:, diagonal, diagonal] += RIDGE * variance + 1e-12
-        refitted = weights + trust * np.linalg.solve(solid, missing.astype(np.float64))
+        refitted = start + trust * np.linalg.solve(solid, missing.astype(np.float64))
         return cls(weights=refitted, statistics=moved, mean_output=mean_output)
 
     def bias(self, bias: np.ndarray, chosen: np.ndarray) -> np.ndarray:

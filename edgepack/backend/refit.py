@@ -16,6 +16,7 @@ from edgepack.backend.statistics_graph import Reading, opened
 from edgepack.backend.statistics_inputs import samples_of
 from edgepack.gate.facts import kernels
 from edgepack.gate.graph import Graph
+from edgepack.numerics.channel_pruning import without_inputs
 from edgepack.numerics.layer_statistics import LayerStatistics
 
 SAMPLES: Final = 512
@@ -74,7 +75,12 @@ def _fitted(
     kernel, bias = weights
     limit = max(PATCHES, PER_INPUT * seen.mean.shape[1])
     was, now = drawn_patches(reading, seen.layout, inputs, limit, seed)
-    fitted = Fitted.to(seen, kernel, was, now)
+    if gone is None and np.array_equal(was, now):
+        return weights
+    start = seen.unfold(kernel)
+    if gone is not None and len(gone) and seen.layout == "whole":
+        start = without_inputs(start[0], seen.covariance[0], gone)[None]
+    fitted = Fitted.to(seen, kernel, was, now, start)
     chosen = seen.fold(fitted.weights, kernel.shape)
     if gone is not None and len(gone):
         matrix = chosen.reshape(-1, kernel.shape[-1]).copy()

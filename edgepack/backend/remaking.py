@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from edgepack.backend import rebuild
-from edgepack.backend.fold import affine, fold_graph, foldable
+from edgepack.backend.fold import FOLDABLE, affine, fold_graph, foldable
 from edgepack.backend.fold_operation import with_biases
 from edgepack.backend.refit import Rows, refitted
 from edgepack.gate.graph import Graph
@@ -80,7 +80,11 @@ def unfolded(graph: Graph, folded: Graph, changed: Graph, normalizations: Mappin
         share = np.divide(1.0, scale, out=np.zeros_like(scale), where=scale != 0)
         place = len(new.weights) - 2
         weights = list(graph.layers[name].weights)
-        weights[place] = np.where(scale != 0, new.weights[place] * share, weights[place]).astype(np.float32)
+        shape = [1] * weights[place].ndim
+        for axis in FOLDABLE[new.kind]:
+            shape[axis] = weights[place].shape[axis]
+        divided = new.weights[place] * share.reshape(shape)
+        weights[place] = np.where(scale.reshape(shape) != 0, divided, weights[place]).astype(np.float32)
         *others, mean, variance = normalization.weights
         shift = (new.weights[-1].astype(np.float64) - old.weights[-1]) * share
         mean = (mean - shift).astype(np.float32)

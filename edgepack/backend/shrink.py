@@ -8,6 +8,7 @@ from typing import Any
 
 from edgepack.backend import rebuild, session
 from edgepack.backend.cutting import widths
+from edgepack.backend.dead_channels import LEFT_OUT
 from edgepack.backend.epochs import Report
 from edgepack.backend.found import answer
 from edgepack.backend.shrink_depth import macs, without_blocks
@@ -82,11 +83,8 @@ def _frozen(graph: Graph, layers: Mapping[str, object]) -> dict[str, str]:
                 f'layer "{layer.name}" is called {calls} times: one kernel serves several places'
             )
     return frozen | {
-        key.partition("/")[0]: _UNSELECTED for key in widths(graph) if key.partition("/")[0] not in layers
+        key.partition("/")[0]: LEFT_OUT for key in widths(graph) if key.partition("/")[0] not in layers
     }
-
-
-_UNSELECTED = "left out by `layers`"
 
 
 def _channels(before: Graph, after: Graph) -> dict[str, dict[str, Json]]:

@@ -177,6 +177,30 @@ def paired(products: Array) -> Curve:
     return Curve(order=np.array(order, np.int64), errors=np.array(errors))
 
 
+def without_inputs(weights: Array, covariance: Array, gone: Indices) -> Array:
+    """Weights that make up for inputs that are gone as well as the others can tell: least squares.
+
+    Args:
+      weights: [d, n].
+      covariance: of the inputs, [d, d].
+      gone: inputs.
+
+    Returns:
+      float64 [d, n], zero in the rows `gone`.
+
+    Example:
+      >>> without_inputs(np.array([[1.0], [2.0]]), np.ones((2, 2)), np.array([1])).round(1).tolist()
+      [[3.0], [0.0]]
+    """
+    old = np.asarray(weights, np.float64)
+    stay = np.setdiff1d(np.arange(len(old)), gone)
+    new = old.copy()
+    new[gone] = 0.0
+    among = _damped(covariance)[np.ix_(stay, stay)]
+    new[stay] += np.linalg.solve(among, np.asarray(covariance, np.float64)[np.ix_(stay, gone)] @ old[gone])
+    return new
+
+
 def rows_of(places: Indices, inputs: int, taps: int) -> Indices:
     """Rows of a kernel matrix [taps · inputs, n] that belong to places along its input axis.
 

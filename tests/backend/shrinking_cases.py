@@ -176,7 +176,7 @@ def made(make: Callable[[], Any], seed: int = 3) -> Any:
     return model
 
 
-def inputs_of(model: Any, count: int = 64, seed: int = 7) -> dict[str, np.ndarray]:
+def inputs_of(model: Any, count: int = 256, seed: int = 7) -> dict[str, np.ndarray]:
     generator = np.random.default_rng(seed)
     return {
         name: generator.normal(size=(count, *tensor.shape[1:])).astype(np.float32)
@@ -208,7 +208,7 @@ def shrunk(
             target=seen,
             calibration=calibration,
             seed=0,
-            samples=64,
+            samples=256,
             report=quiet,
         )
     names = [layer.name for layer in model.layers if layer.weights] if only is None else only
