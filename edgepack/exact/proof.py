@@ -44,7 +44,8 @@ def complaint(original: bytes, rewritten: bytes, *, data: Dataset | None = None)
                 before, after, _samples(tflite.macs(model)), data=data, timeout_s=TIMEOUT_S, memory_bytes=MEMORY_BYTES
             )  # fmt: skip
         except (errors.BadInputError, errors.ChildCrashError) as error:
-            return f"it could not be compared: {str(error).replace(f'{folder}/', '').splitlines()[0]}"
+            why = str(error).replace(f"{folder}/", "").splitlines()[0].removesuffix("; its last words:")
+            return f"it could not be compared: {why}"
     return found.difference
 
 
