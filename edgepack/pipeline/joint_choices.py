@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -15,6 +15,7 @@ from edgepack.numerics.allocation import Choice
 from edgepack.numerics.layer_statistics import LayerStatistics
 from edgepack.numerics.obs_sweep import Curvature
 from edgepack.numerics.rate_rounding import MOST, Estimate, Per, estimate, stiffness
+from edgepack.records import Json
 
 Array: TypeAlias = npt.NDArray[Any]
 Key: TypeAlias = tuple[str, str]
@@ -40,6 +41,15 @@ class Table:
 
     prices: tuple[float | None, ...]
     estimates: tuple[Estimate, ...]
+
+    def to_json(self) -> dict[str, Json]:
+        return {"prices": list(self.prices), "estimates": [asdict(each) for each in self.estimates]}
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> Table:
+        """Inverse of `to_json`."""
+        estimates = tuple(Estimate(**each) for each in told["estimates"])
+        return cls(prices=tuple(told["prices"]), estimates=estimates)
 
     def choices(self) -> list[Choice]:
         """As the allocator takes them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -92,6 +92,8 @@ class Maker:
     float_permitted: bool
     workspace: Workspace
     evaluate: Evaluate
+    custom: Sequence[str] = ()
+    """The user's own layer classes, as the recipe names them."""
     timed: bool = False
 
     def point(self, plan: Plan, per: Per, *, predicted_error: float, predicted_bytes: float) -> Point:
