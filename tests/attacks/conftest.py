@@ -1,4 +1,4 @@
-"""A signed package to attack, and a device that follows a channel."""
+"""A signed package to attack, one to deliver, and a device that follows a channel."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import pytest
 
 from tests.agent.conftest import make_package, world
 from tests.attacks.signed import Scene
+from tests.deliver.conftest import package_file
 
-__all__ = ["make_package", "scene", "world"]
+__all__ = ["make_package", "package_file", "scene", "world"]
 
 
 @pytest.fixture

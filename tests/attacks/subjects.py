@@ -26,18 +26,16 @@ def small_weights() -> bytes:
     return weights_bytes(SMALL_ARRAYS)
 
 
-def keras_bytes(
-    config: Any = SMALL, weights: bytes | None = None, compression: int = zipfile.ZIP_STORED
-) -> bytes:
+def keras_bytes(config: Any = SMALL, weights: bytes | None = None, *, version: str = "3.5.0") -> bytes:
     """A .keras archive; `weights` are the bytes of its HDF5 member."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", compression) as archive:
+    with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in (
-            ("metadata.json", b'{"keras_version": "3.5.0"}'),
+            ("metadata.json", json.dumps({"keras_version": version}).encode()),
             ("config.json", json.dumps(config).encode()),
             ("model.weights.h5", small_weights() if weights is None else weights),
         ):
-            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content, compression)
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content)
     return buffer.getvalue()
 
 

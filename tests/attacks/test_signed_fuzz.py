@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import subprocess
 from collections.abc import Iterator
 
@@ -11,34 +10,10 @@ import pytest
 from edgepack import bundle, errors
 from edgepack.bundle import archive, device_verifier, envelope
 from edgepack.bundle.reading import PAYLOADS
+from tests.attacks.mutations import mutations
 from tests.attacks.signed import Scene, package_bytes
 from tests.attacks.test_signatures import device_verdict, verdict
 from tests.cli.conftest import COMMAND
-
-
-def mutations(good: bytes, other: bytes, count: int) -> Iterator[bytes]:
-    """Flipped bits, truncations, bytes set, pieces taken out or doubled, splices with another file of the kind."""
-    choices = random.Random(0)
-    for number in range(count):
-        bad = bytearray(good)
-        place, length = choices.randrange(len(good)), choices.randrange(1, 17)
-        match number % 6:
-            case 0:
-                for _ in range(choices.randrange(1, 9)):
-                    bad[choices.randrange(len(bad))] ^= 1 << choices.randrange(8)
-            case 1:
-                del bad[place:]
-            case 2:
-                bad[place : place + length] = choices.randbytes(length)
-            case 3:
-                del bad[place : place + length]
-            case 4:
-                bad[place:place] = bad[place : place + length]
-            case 5:
-                start = choices.randrange(len(other))
-                bad[place : place + length] = other[start : start + choices.randrange(1, 200)]
-        if bytes(bad) != good:
-            yield bytes(bad)
 
 
 def _damage_of_packages(scene: Scene, count: int) -> Iterator[int]:
