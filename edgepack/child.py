@@ -18,6 +18,8 @@ from typing import IO, Any, Final, NoReturn
 
 PR_SET_PDEATHSIG: Final = 1
 """Linux, prctl(2): the signal that the kernel sends to this process when its parent ends, however that ends."""
+CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
+"""Linux, unshare(2): a user namespace, in which anybody may have a network namespace of their own, without any network."""
 
 
 def child_environment() -> dict[str, str]:
@@ -50,6 +52,18 @@ def settle(memory_bytes: int | None) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if memory_bytes is not None:
         resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+
+
+def leave_network() -> bool:
+    """Gives up all networks, where the kernel lets this process; says whether it did. About a millisecond.
+
+    For children that run a stranger's model; files stay as reachable as they were. To be called while there is one thread.
+    """
+    if sys.platform != "linux":
+        return False
+    # Root without the right to do it keeps its own namespace: in another one it could not read others' files.
+    flags = CLONE_NEWNET | (0 if os.geteuid() == 0 else CLONE_NEWUSER)
+    return bool(ctypes.CDLL(None).unshare(flags) == 0)
 
 
 def send(replies: IO[bytes], message: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import sys
 
@@ -25,6 +26,7 @@ def command(as_json: bool) -> int:
             "versions": found,
             "processor": processor(),
             "store": str(store.root),
+            "children_without_network": _without_network(),
         }
         click.echo(json.dumps({**answer, "problems": [text for _, text in problems]}, indent=1))
     else:
@@ -36,9 +38,21 @@ def command(as_json: bool) -> int:
                 f"  {'✓' if package in found else '✗'} {package} {found.get(package, 'not installed')}"
             )
         click.echo(f"  store: {store.root}")
+        shut = "without network" if _without_network() else "with network: this system lets nobody give it up"
+        click.echo(f"  models run in children with limits, {shut}")
         for _, text in problems:
             click.echo(f"  ! {text}")
     return 69 if any(fatal for fatal, _ in problems) else 0
+
+
+def _without_network() -> bool:
+    """Whether interpreter children can give up the network here, tried in one."""
+    from edgepack.child import leave_network
+
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if leave_network() else 1)
+    return os.waitpid(pid, 0)[1] == 0
 
 
 def _problems(found: dict[str, str]) -> list[tuple[bool, str]]:

@@ -41,6 +41,7 @@ def main() -> None:
     replies = child.reply_channel()
     request = json.loads(sys.stdin.buffer.read())
     child.settle(request["memory_bytes"])
+    child.leave_network()
     next_report = time.monotonic() + REPORT_EVERY_S
 
     def report(fraction: float) -> None:

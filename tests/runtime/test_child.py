@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
@@ -178,3 +179,34 @@ def test_the_runtime_that_crashes(tmp_path: Path, shared_models: Path) -> None:
         except errors.EdgepackError:
             continue
     assert deaths > 0
+
+
+@pytest.mark.parametrize("user", [None, 65534])
+def test_a_child_can_give_up_the_network(user: int | None) -> None:
+    """As root and as anybody: no network afterwards, and the same files."""
+    if user is not None and os.geteuid() != 0:
+        pytest.skip("another user is tried by root only")
+    code = f"""
+import os, socket
+from edgepack import child
+if {user}: os.setuid({user})
+left = child.leave_network()
+interfaces = [name for _, name in socket.if_nameindex()]
+print(left, interfaces, len(open("/etc/passwd").read()) > 0)
+"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    if said.startswith("False"):
+        pytest.skip("this system lets nobody give up the network; edgepack doctor says so")
+    assert said == "True ['lo'] True\n"
+
+
+def test_interpreters_run_without_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    called = tmp_path / "sitecustomize.py"
+    called.write_text(
+        "from edgepack import child\n"
+        f"child.leave_network = lambda: open({str(tmp_path / 'called')!r}, 'w').close()\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    model = handmade.quantizer(tmp_path / "m.tflite", scale=1.0, zero_point=0)
+    _ask_raw(model, "litert")
+    assert (tmp_path / "called").exists()
