@@ -15,7 +15,10 @@ from typing import IO, Any, Final, NoReturn
 from edgepack import child, errors
 from edgepack.gate.contents import Contents
 
-CPU_LIMIT_S: Final = 120
+CPU_LIMIT_S: Final = 8
+"""Processor time for the structure of a file: a thousand layers take a second, a knot in it would take forever."""
+BYTES_PER_CPU_S: Final = 10_000_000
+"""How slowly the arrays may come, on top of that: unpacking takes a tenth of this time."""
 WORKING_MEMORY_BYTES: Final = 512 << 20
 """Address space for libhdf5 itself, on top of what the process has; damaged lengths would otherwise take gigabytes."""
 
@@ -127,10 +130,10 @@ def _answer_and_exit(source: Path | bytes, where: str, with_data: bool, send: in
         memory_bytes = _address_space_bytes() + WORKING_MEMORY_BYTES
         _lower(resource.RLIMIT_AS, memory_bytes)
 
-        def make_room(
-            declared_bytes: int,
-        ) -> None:  # as read, as converted, as bytes on the way to the parent
+        def make_room(declared_bytes: int) -> None:
+            # As read, as converted, as bytes on the way to the parent.
             _lower(resource.RLIMIT_AS, memory_bytes + 3 * declared_bytes)
+            _lower(resource.RLIMIT_CPU, CPU_LIMIT_S + declared_bytes // BYTES_PER_CPU_S)
 
         with os.fdopen(send, "wb") as stream:
             try:

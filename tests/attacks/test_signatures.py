@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from edgepack import bundle, errors
 from edgepack.bundle import device_verifier
 from tests.attacks.archives import ATTACKS
 from tests.attacks.signed import EVERY, Scene
+from tests.cli.conftest import COMMAND
 
 
 def verdict(scene: Scene) -> int:
@@ -106,3 +108,16 @@ def test_what_was_verified_is_what_is_used(scene: Scene) -> None:
     scene.package.write_bytes(b"evil")
     assert found.contents.members["model.tflite"] in before
     assert found.package().model == found.contents.members["model.tflite"]
+
+
+def test_verification_needs_no_network(scene: Scene) -> None:
+    """In a network namespace of its own, where nothing can be reached."""
+    answer = subprocess.run(
+        ["unshare", "--map-root-user", "--net", COMMAND, "verify", scene.package, "--key", scene.key],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if "unshare" in answer.stderr:
+        pytest.skip(answer.stderr)
+    assert answer.returncode == 0, answer.stderr
