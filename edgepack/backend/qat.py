@@ -49,10 +49,11 @@ class Emulation:
     def weights(self, name: str) -> list[Any]:
         """The twin's variables of a layer, in the order of the float layer's weights."""
         count = len(self.model.get_layer(name).weights)
-        if name in self.emulated:
-            # The wrapper hides its kernel behind the quantized one, but trains the layer's own variables first.
-            trained: list[Any] = self.twin.get_layer(f"quant_{name}").trainable_weights[:count]
-            return trained
+        for layer in self.twin.layers:
+            if layer.name == f"quant_{name}":  # a layer may be wrapped for its output alone
+                # The wrapper hides its kernel behind the quantized one, but trains the layer's own variables first.
+                trained: list[Any] = layer.trainable_weights[:count]
+                return trained
         return list(self.twin.get_layer(name).weights)
 
     def settle(self, dataset: Dataset) -> None:
@@ -133,7 +134,6 @@ def emulation(model: Any) -> Emulation:
 def _configs(model: Any) -> tuple[dict[str, Any], list[dict[str, Json]]]:
     """Layer → its quantization settings (None for TF-MOT's own); and why the others have none."""
     from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
-        default_8bit_quantize_configs,
         default_8bit_quantize_registry,
     )
 
@@ -149,7 +149,7 @@ def _configs(model: Any) -> tuple[dict[str, Any], list[dict[str, Json]]]:
                 _left(layer.name, "it is called several times, and each call would need its own range")
             )
         elif kind in ADDED:
-            configs[layer.name] = default_8bit_quantize_configs.Default8BitQuantizeConfig(
+            configs[layer.name] = default_8bit_quantize_registry.Default8BitQuantizeConfig(
                 ["kernel"], ["activation"], False
             )
         elif kind.startswith("Separable"):

@@ -126,3 +126,21 @@ def test_a_model_without_a_layer_to_emulate_is_refused() -> None:
     model = tf_keras.Model(sequence, layers.LSTM(3, name="memory")(sequence))
     with pytest.raises(errors.ModelError, match=r"memory: .*cannot emulate int8 in a LSTM layer"):
         qat.emulation(model)
+
+
+def test_one_dimensional_convolutions_are_emulated_and_shared_layers_left() -> None:
+    import tf_keras
+    from tf_keras import layers
+
+    sequence = tf_keras.Input((8, 3), name="sequence")
+    shared = layers.Dense(4, name="shared")
+    x = layers.BatchNormalization(name="norm")(layers.Conv1D(4, 3, name="conv")(sequence))
+    model = tf_keras.Model(sequence, layers.Dense(2, name="values")(shared(shared(x))))
+    emulated = qat.emulation(model)
+    assert emulated.emulated == ("conv", "values")
+    assert [note["layer"] for note in emulated.notes] == ["shared"]
+    ranges = emulated.finish()
+    assert {"sequence", "conv", "values"} <= set(ranges)
+    for layer in emulated.model.layers:
+        for variable, weight in zip(emulated.weights(layer.name), layer.get_weights(), strict=True):
+            np.testing.assert_array_equal(variable.numpy(), weight)
