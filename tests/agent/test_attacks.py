@@ -19,7 +19,7 @@ def metadata(world: World) -> Path:
     return world.folder / "channel" / "metadata"
 
 
-def refused(world: World, says: str) -> None:
+def check_refused(world: World, says: str) -> None:
     """The update is not trusted, and the device keeps its model."""
     before = world.model()
     with pytest.raises(errors.TrustError, match=says) as caught:
@@ -40,12 +40,12 @@ def test_rollback(updated: World) -> None:
     assert updated.update().status == "updated"
     shutil.rmtree(updated.folder / "channel")
     (updated.folder / "old").rename(updated.folder / "channel")
-    refused(updated, "rollback")
+    check_refused(updated, "rollback")
 
 
 def test_freeze(updated: World) -> None:
     updated.channel(days_ago=30).refresh()
-    refused(updated, "expired")
+    check_refused(updated, "expired")
 
 
 def test_mix_and_match(updated: World) -> None:
@@ -54,7 +54,7 @@ def test_mix_and_match(updated: World) -> None:
     updated.publish("1.1.0")
     newest = max(metadata(updated).glob("*.snapshot.json"), key=lambda path: int(path.name.split(".")[0]))
     newest.write_bytes(old[max(old, key=lambda name: int(name.split(".")[0]))])
-    refused(updated, "rollback or mixing|cannot be trusted")
+    check_refused(updated, "rollback or mixing|cannot be trusted")
 
 
 def test_a_tampered_package(updated: World) -> None:
@@ -63,14 +63,14 @@ def test_a_tampered_package(updated: World) -> None:
         data = bytearray(path.read_bytes())
         data[len(data) // 2] ^= 1
         path.write_bytes(data)
-    refused(updated, "not the one that was signed")
+    check_refused(updated, "not the one that was signed")
 
 
 def test_a_package_of_another_length(updated: World) -> None:
     updated.publish("1.1.0")
     for path in (updated.folder / "channel/targets").iterdir():
         path.write_bytes(path.read_bytes() * 2)
-    refused(updated, "another length|not the one that was signed")
+    check_refused(updated, "another length|not the one that was signed")
 
 
 @pytest.mark.parametrize("role", ["timestamp", "snapshot", "targets"])
@@ -81,7 +81,9 @@ def test_metadata_changed_without_its_key(updated: World, role: str) -> None:
     told = json.loads(path.read_bytes())
     told["signed"]["expires"] = "2199-01-01T00:00:00Z"
     path.write_text(json.dumps(told))
-    refused(updated, "too few trusted keys|cannot be trusted|not the one that was signed|another length")
+    check_refused(
+        updated, "too few trusted keys|cannot be trusted|not the one that was signed|another length"
+    )
 
 
 @pytest.mark.parametrize("role", ["timestamp", "snapshot", "targets"])
@@ -112,7 +114,7 @@ def test_a_thief_with_an_old_key_signs_by_hand(updated: World) -> None:
     forged.signatures.clear()
     forged.sign(signer)
     forged.to_file(str(path))
-    refused(updated, "too few trusted keys")
+    check_refused(updated, "too few trusted keys")
 
 
 def test_a_root_below_its_threshold(updated: World) -> None:
@@ -132,7 +134,7 @@ def test_a_root_below_its_threshold(updated: World) -> None:
     root.signatures.clear()
     root.sign(signer)
     root.to_file(str(metadata(updated) / "2.root.json"))
-    refused(updated, "too few trusted keys")
+    check_refused(updated, "too few trusted keys")
 
 
 def test_root_rotation_over_three_versions(updated: World) -> None:
@@ -148,7 +150,7 @@ def test_a_channel_of_someone_else(updated: World) -> None:
     create(updated.folder / "channel", updated.folder / "other-keys", family="test", now=updated.now)
     for _ in range(5):
         Channel(updated.folder / "channel", updated.folder / "other-keys", now=updated.now).refresh()
-    refused(updated, "too few trusted keys")
+    check_refused(updated, "too few trusted keys")
 
 
 def test_a_package_of_another_lineage_is_not_offered(
@@ -203,4 +205,4 @@ def test_a_delta_that_does_not_fit_is_replaced_by_the_whole(
 def test_clocks_far_ahead_are_told(updated: World, monkeypatch: pytest.MonkeyPatch) -> None:
     updated.now += timedelta(days=-400)
     updated.channel().refresh()
-    refused(updated, "is this device's clock right")
+    check_refused(updated, "is this device's clock right")
