@@ -15,7 +15,7 @@ from typing import IO, Any, Final, NoReturn
 from edgepack import child, errors
 from edgepack.gate.contents import Contents
 
-CPU_LIMIT_S: Final = 8
+CPU_LIMIT_S: Final = 5
 """Processor time for the structure of a file: a thousand layers take a second, a knot in it would take forever."""
 BYTES_PER_CPU_S: Final = 10_000_000
 """How slowly the arrays may come, on top of that: unpacking takes a tenth of this time."""
