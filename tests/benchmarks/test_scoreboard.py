@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import io
 import json
 import sys
@@ -129,6 +130,7 @@ def test_the_picture_is_the_same_each_time(tmp_path: Path) -> None:
     plot = pytest.importorskip(
         "tests.benchmarks.scoreboard.plot", reason="matplotlib is in the extra 'bench'"
     )
+    assert doctest.testmod(plot).failed == 0
     rows = [
         row(row=str(size), value=value, sizes={"delivered": size})
         for size, value in ((10_000, 0.1), (20_000, 0.9), (30_000, 0.92))

@@ -36,6 +36,11 @@ FLOAT: Final = "float original"
 JOINT: Final = "edgepack joint plan"
 DEEPEST: Final = 0.12
 """How far below the best a panel reaches; what fell deeper has its value written on the lower edge."""
+SHALLOWEST: Final = 0.02
+"""What a panel shows at least: models that differ by a tenth of a point are not to look worlds apart."""
+NARROWEST: Final = 1.5
+"""Likewise for bytes: the largest by the smallest."""
+TICKS: Final = (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)
 COLUMNS, WIDTH, HEIGHT = 2, 4.6, 3.3
 SETTINGS: Final[dict[Any, Any]] = {
     "svg.fonttype": "none",
@@ -89,25 +94,18 @@ def _drawn(row: Found) -> bool:
 
 def _panel(axes: Axes, name: str, facts: Mapping[str, Any], rows: Sequence[Found]) -> None:
     shown = [row for row in rows if _drawn(row)]
-    values = [row.value for row in rows if row.value is not None]
-    low, high = floor(values), max(values)
-    room = (high - low) * 0.06
+    original = [row.value for row in rows if row.method == FLOAT and row.value is not None]
+    low, high = heights([*original, *(end for row in shown for end in _ends(row))])
     for method in STYLES:
-        own = sorted(
-            (row for row in shown if row.method == method),
-            key=lambda row: (row.sizes or {})["delivered"],
-        )
+        own = sorted((row for row in shown if row.method == method), key=_delivered)
         if own:
             _line(axes, method, own, low)
-    original = [row.value for row in rows if row.method == FLOAT and row.value is not None]
     for value in original:
         axes.axhline(value, color="#444444", linewidth=0.9, linestyle=":", label=FLOAT)
-    ends = [
-        row.value + above for row in shown if row.method == JOINT for above in _reach([row])[1] if row.value
-    ]
-    axes.set_ylim(low - room, max(high, *ends, high) + room)
+    axes.set_ylim(low, high)
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)))
+    axes.set_xlim(widths([_delivered(row) for row in shown]))
+    axes.xaxis.set_major_locator(LogLocator(base=10, subs=TICKS))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda size, _: f"{size / 1000:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_minor_locator(LogLocator(base=10, subs=()))
@@ -116,6 +114,17 @@ def _panel(axes: Axes, name: str, facts: Mapping[str, Any], rows: Sequence[Found
     axes.set_ylabel(facts.get("metric", "metric"))
     axes.grid(color="#e6e6e6", linewidth=0.6)
     axes.set_axisbelow(True)
+
+
+def _delivered(row: Found) -> int:
+    return (row.sizes or {})["delivered"]
+
+
+def _ends(row: Found) -> list[float]:
+    """What of a row is to be seen: its value, and the joint plan's interval."""
+    assert row.value is not None
+    (below,), (above,) = _reach([row]) if row.method == JOINT else ([0.0], [0.0])
+    return [row.value - below, row.value, row.value + above]
 
 
 def _line(axes: Axes, method: str, rows: Sequence[Found], low: float) -> None:
@@ -139,11 +148,26 @@ def _reach(rows: Sequence[Found]) -> list[list[float]]:
     return [below, above]
 
 
-def floor(values: Sequence[float]) -> float:
-    """The lower edge of a panel.
+def heights(values: Sequence[float]) -> tuple[float, float]:
+    """Lower and upper edge of a panel: `DEEPEST` below the best at most, `SHALLOWEST` in all at least.
 
     Example:
-      >>> floor([0.1, 0.8, 0.84]), floor([0.8, 0.84])
-      (0.72, 0.8)
+      >>> [[round(edge, 4) for edge in heights(values)] for values in ([0.1, 0.8, 0.84], [0.992, 0.9921])]
+      [[0.7128, 0.8472], [0.9808, 1.0032]]
     """
-    return max(min(values), round(max(values) - DEEPEST, 12))
+    high = max(values)
+    low = max(min(values), high - DEEPEST)
+    lack = max(0.0, SHALLOWEST - (high - low)) / 2
+    room = 0.06 * (high - low + 2 * lack)
+    return low - lack - room, high + lack + room
+
+
+def widths(sizes: Sequence[int]) -> tuple[float, float]:
+    """Left and right edge of a panel, `NARROWEST` apart at least, with room for words at both.
+
+    Example:
+      >>> widths([1000, 4000]), widths([1000])
+      ((880.0, 4545.45), (718.52, 1391.76))
+    """
+    lack = max(1.0, NARROWEST / (max(sizes) / min(sizes))) ** 0.5
+    return round(min(sizes) / lack * 0.88, 2), round(max(sizes) * lack / 0.88, 2)
