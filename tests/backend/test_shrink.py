@@ -236,9 +236,9 @@ def test_training_afterwards_brings_the_student_nearer(tmp_path: Path) -> None:
     model = made(residual)
     images = inputs_of(model, 128, seed=1)
     data = dataset(tmp_path / "data", images, None)
-    request = Training(epochs=6, learning_rate=5e-3).request(data, teacher=tmp_path / "source.h5")
-    plain, _ = shrunk(model, tmp_path, keep=0.5)
-    trained, answer = shrunk(model, tmp_path, keep=0.5, training=request)
+    request = Training(epochs=6, learning_rate=5e-4).request(data, teacher=tmp_path / "source.h5")
+    plain, _ = shrunk(model, tmp_path, keep=0.3)
+    trained, answer = shrunk(model, tmp_path, keep=0.3, training=request)
     assert len(answer["history"]) == 6
     wanted, one, other = (outputs_of(each, images)[0] for each in (model, plain, trained))
     assert np.square(wanted - other).mean() < np.square(wanted - one).mean()

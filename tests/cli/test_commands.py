@@ -54,7 +54,8 @@ def made(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Made:
         check=False,
     )
     assert answer.returncode == 0, answer.stderr
-    candidate = next(iter(sorted(cache.rglob("candidate.h5"))))
+    # The model as it was read: what later steps wrote is folded, factorized, smaller.
+    candidate = max(cache.rglob("candidate.h5"), key=lambda path: path.stat().st_size)
     return Made(
         recipe=recipe,
         out=folder / "dist",
