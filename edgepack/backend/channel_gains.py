@@ -58,7 +58,7 @@ def gains(
             values = probe(inputs if len(inputs) > 1 else inputs[0], training=False)
             loss = tf.add_n(
                 [
-                    head.surprise(value, tf.constant([seed + index, start], tf.int32))
+                    head.pull(value, tf.constant([seed + index, start], tf.int32))
                     for index, (head, value) in enumerate(zip(heads, values["heads"], strict=True))
                 ]
             )

@@ -26,7 +26,7 @@ from edgepack.pipeline.workspace import Workspace
 from edgepack.recipe import Recipe, Target, limits
 from edgepack.records import Artifact, Candidate, LedgerEntry
 from edgepack.stages import Factorize, StageSettings
-from edgepack.stages.quantize import Judgement
+from edgepack.stages.search import Judgement
 from edgepack.store import Store
 
 

@@ -11,7 +11,8 @@ from edgepack import tflite
 from edgepack.data import Dataset
 from edgepack.pipeline.workspace import Workspace
 from edgepack.records import Artifact, Candidate, Json, LedgerEntry
-from edgepack.stages.quantize import Judgement, Quantize, QuantizeResult
+from edgepack.stages.quantize import Quantize, QuantizeResult
+from edgepack.stages.search import Judgement
 
 MODEL = "model.tflite"
 

@@ -8,7 +8,7 @@ from typing import Final
 from edgepack.pipeline.result import MetricResult, Weighed
 from edgepack.recipe import Budget
 from edgepack.records import Invariant
-from edgepack.stages.quantize import Judgement
+from edgepack.stages.search import Judgement
 
 STRAIN: Final = 0.25
 """Share of the accuracy budget from which int8 is refined although it keeps the budget."""

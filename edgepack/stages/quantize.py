@@ -11,16 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from edgepack.records import Artifact, Json, LedgerEntry
-from edgepack.stages.climb import WORST_NAMED, Accept, Attempt, Climb, Made, note
-from edgepack.stages.refinement import Choices
 from edgepack.stages.remedies import INTEGER_SCHEMES, Remedy, Scheme, ladder
-from edgepack.stages.search import Judgement
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a recipe is checked without what only a build needs
     from edgepack.backend import Backend
     from edgepack.data import Dataset
+    from edgepack.stages.climb import Accept, Attempt, Climb, Made
+    from edgepack.stages.refinement import Choices
 
-__all__ = ["Accept", "Attempt", "Judgement", "Quantize", "QuantizeResult"]
 
 REFINEMENTS: Final = ("ranges", "equalize", "correct_bias", "weights")
 """Settings that may be "auto", in order of cost."""
@@ -130,6 +128,8 @@ class Quantize(BaseModel):
     @property
     def asked(self) -> Choices:
         """What the recipe demands of the int8 form; what is left to "auto" starts as the bare converter does it."""
+        from edgepack.stages.refinement import Choices
+
         return Choices(
             ranges="minmax" if self.ranges == "auto" else self.ranges,
             equalize=self.equalize is True,
@@ -170,6 +170,8 @@ class Quantize(BaseModel):
           ConversionError, ChildCrashError: no remedy worked; the message lists what was tried.
           DataError: calibration data is missing.
         """
+        from edgepack.stages.climb import Climb
+
         permitted = self.allow_float if allow_float is None else self.allow_float and allow_float
         climb = Climb(
             backend=backend,
@@ -202,6 +204,8 @@ class Quantize(BaseModel):
         }
 
     def _result(self, climb: Climb, made: Made) -> QuantizeResult:
+        from edgepack.stages.climb import WORST_NAMED, note
+
         notes = [note(entry["reason"], entry["layer"]) for entry in made.answer["notes"]]
         notes += made.finishing
         notes += [

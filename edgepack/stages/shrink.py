@@ -6,7 +6,6 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field, model_validator
 
-from edgepack.device import latency_model
 from edgepack.records import Claim, Json
 from edgepack.stages.settings import Decision, StageSettings, Step, Target, as_json, refusal
 from edgepack.stages.training import Training
@@ -105,5 +104,7 @@ class Shrink(StageSettings):
         keys = {"mode", "keep", "of", "macs", "blocks", "align", "importance", "cost"}
         settings: dict[str, Json] = self.model_dump(mode="json", include=keys)
         if self.cost == "latency":
+            from edgepack.device import latency_model
+
             settings["table"] = latency_model(self.table).to_json()
         return {"layers": as_json(step.layers), "settings": settings}

@@ -12,7 +12,8 @@ import pytest
 from pydantic import ValidationError
 
 from edgepack import errors
-from edgepack.stages.quantize import Judgement, Quantize
+from edgepack.stages.quantize import Quantize
+from edgepack.stages.search import Judgement
 from tests.tflite.handmade_tflite import dense
 
 SOUND = dense(np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32))

@@ -13,8 +13,9 @@ from edgepack.backend import Backend
 from edgepack.data import Affine, Dataset
 from edgepack.numerics.divergence import closer
 from edgepack.records import Artifact
-from edgepack.stages.quantize import Judgement, Quantize
+from edgepack.stages.quantize import Quantize
 from edgepack.stages.refinement import Choices, Refiner, split
+from edgepack.stages.search import Judgement
 
 pytestmark = pytest.mark.tensorflow
 
