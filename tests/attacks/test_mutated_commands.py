@@ -108,15 +108,15 @@ def test_channels(count: int, world: World, tmp_path: Path) -> None:
     whole = {world.model(), world.model_of("1.1.0")}
 
     def answers() -> Iterator[tuple[bytes, Fate]]:
-        for number in range(count):
-            path = files[number % len(files)]
-            sound = path.read_bytes()
-            (bad,) = mutations(sound, files[number - 1].read_bytes(), 1, seed=number)
-            path.write_bytes(bad)
-            yield bad, told("update", world.state, folder=tmp_path, command=AGENT)
-            assert world.model() in whole
+        for number, path in enumerate(files):
+            sound, other = path.read_bytes(), files[number - 1].read_bytes()
+            share = count // len(files) + (number < count % len(files))
+            for bad in mutations(sound, other, share, seed=number):
+                path.write_bytes(bad)
+                yield bad, told("update", world.state, folder=tmp_path, command=AGENT)
+                assert world.model() in whole
+                shutil.rmtree(world.state)
+                shutil.copytree(before, world.state, symlinks=True)
             path.write_bytes(sound)
-            shutil.rmtree(world.state)
-            shutil.copytree(before, world.state, symlinks=True)
 
     tally(answers(), tmp_path)
