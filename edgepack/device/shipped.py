@@ -1,7 +1,8 @@
-"""Finding device profiles: those that come with edgepack, those beside the recipe, or a file."""
+"""Finding device profiles: those that come with edgepack, those beside the recipe, a folder of the user's, or a file."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from edgepack import errors, tables
@@ -9,10 +10,20 @@ from edgepack.device.profile import Device
 
 
 def folders(beside: Path | None = None) -> tuple[Path, ...]:
-    """Where profiles are looked for, first match wins: `devices/` beside the recipe, then edgepack's own."""
+    """Where profiles are looked for, first match wins: `devices/` beside the recipe, EDGEPACK_DEVICES, edgepack's own.
+
+    Raises:
+      DeviceError: EDGEPACK_DEVICES names no folder.
+    """
     package = Path(__file__).resolve().parents[1]
     own = [folder for folder in (package / "_devices", package.parent / "devices") if folder.is_dir()][:1]
     theirs = [] if beside is None or not (beside / "devices").is_dir() else [(beside / "devices").resolve()]
+    if named := os.environ.get("EDGEPACK_DEVICES"):
+        if not Path(named).is_dir():
+            raise errors.DeviceError(
+                f"EDGEPACK_DEVICES={named}: no such folder; expected one of device profiles"
+            )
+        theirs.append(Path(named).resolve())
     return tuple(dict.fromkeys((*theirs, *own)))
 
 

@@ -129,10 +129,10 @@ def test_devices(edgepack: Run) -> None:
     assert {"host", "rpi4", "cortex-m7-stm32h7", "ethos-u55-128"} <= set(names)
     document = told(edgepack("devices", "--json"), "edgepack.devices/1")
     assert [profile["name"] for profile in document["devices"]] == names
-    assert "Raspberry Pi 4" in edgepack("devices", "rpi4").stdout
-    (one,) = told(edgepack("devices", "rpi4", "--json"), "edgepack.devices/1")["devices"]
+    assert "Raspberry Pi 4" in edgepack("devices", "show", "rpi4").stdout
+    (one,) = told(edgepack("devices", "show", "rpi4", "--json"), "edgepack.devices/1")["devices"]
     assert one["name"] == "rpi4"
-    unknown = edgepack("devices", "rpi44")
+    unknown = edgepack("devices", "show", "rpi44")
     assert unknown.returncode == 69 and "rpi4" in unknown.stderr
 
 
