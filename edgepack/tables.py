@@ -55,12 +55,21 @@ def read(path: Path, *, noun: str = "recipe") -> dict[str, Any]:
         ) from None
     except OSError as error:
         raise errors.StorageError(f"{path}: cannot be read: {error.strerror}") from None
+    return parse(text, path)
+
+
+def parse(text: str, source: Path | str) -> dict[str, Any]:
+    """The tables of TOML text that stands, or will stand, in `source`.
+
+    Raises:
+      RecipeError: not TOML (with line and column).
+    """
     try:
         tables: dict[str, Any] = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise errors.RecipeError(f"{path}: not valid TOML: {error}") from None
+        raise errors.RecipeError(f"{source}: not valid TOML: {error}") from None
     except RecursionError:
-        raise errors.RecipeError(f"{path}: not valid TOML: nested too deeply") from None
+        raise errors.RecipeError(f"{source}: not valid TOML: nested too deeply") from None
     return tables
 
 

@@ -19,10 +19,12 @@ import click
 from edgepack import __version__, errors
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "init": ("edgepack.cli.init", "Write a commented starting recipe for a model and some data."),
     "build": ("edgepack.cli.build", "Compress, quantize, check, benchmark and pack a model."),
     "check": ("edgepack.cli.check", "Validate a recipe and show its plan, without TensorFlow."),
     "inspect": ("edgepack.cli.inspect", "Show what is in a model file or a package."),
     "eval": ("edgepack.cli.eval", "Measure a model or a package on a recipe's evaluation data."),
+    "report": ("edgepack.cli.report", "Show a run or a package as one page."),
     "bench": ("edgepack.cli.bench", "Measure latency and memory of a .tflite or a package on this machine."),
     "slim": ("edgepack.cli.slim", "Write a .tflite in fewer bytes, with the same answers."),
     "keygen": ("edgepack.cli.keygen", "Make a key pair to sign packages with."),

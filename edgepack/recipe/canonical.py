@@ -26,7 +26,7 @@ def _table(table: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
     lines = []
     for key, value in table.items():
         if value is not None and not _is_table(value) and not _is_tables(value):
-            lines.append(f"{_key(key)} = {_value(value)}")
+            lines.append(f"{_key(key)} = {toml_value(value)}")
     for key, value in table.items():
         name = ".".join(_key(part) for part in (*path, key))
         if _is_table(value):
@@ -53,11 +53,17 @@ def _key(key: str) -> str:
     )
 
 
-def _value(value: Any) -> str:
+def toml_value(value: Any) -> str:
+    """A number, text or list of them as TOML writes it.
+
+    Example:
+      >>> toml_value(["a", 0.5, True])
+      '["a", 0.5, true]'
+    """
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list):
-        return f"[{', '.join(_value(item) for item in value)}]"
+        return f"[{', '.join(toml_value(item) for item in value)}]"
     if isinstance(value, str):
         # JSON's escapes are TOML's, but for DEL, which JSON lets through.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
