@@ -6,9 +6,11 @@ PYTHON ?= $(shell for p in python3.11 python3.10 python3.12 python3; do $$p -c '
 INSTALLED := $(VENV)/.installed
 # A file's tests share what they set up, so files are what is spread over processes; the slow ones measure times and stay alone.
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
+# What a machine that builds releases may need, without what only edgepack's own development does.
+LOCKED := build channel mcu micro npu tflite-runtime
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo reproduce test test-fast test-slow check fmt lint types arch bench clean
+.PHONY: help setup demo reproduce test test-fast test-slow check fmt lint types arch lock bench clean
 
 help:           ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -18,7 +20,7 @@ setup: $(INSTALLED)  ## make the virtual environment and install everything
 $(INSTALLED): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "edgepack needs Python 3.10, 3.11 or 3.12; none was found on PATH (set PYTHON=/path/to/python3.11)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[build,channel,mcu,tflite-runtime,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[build,channel,mcu,micro,npu,tflite-runtime,dev]"
 	$(BIN)/python -m compileall -q edgepack
 	@$(BIN)/python -c 'import sys; sys.version_info < (3, 12) or print("Python 3.12: tflite-runtime has no wheel for it and is absent; LiteRT is used")'
 	@touch $@
@@ -56,6 +58,13 @@ types: setup    ## strict types
 
 arch: setup     ## rooms import downwards only
 	$(BIN)/lint-imports
+
+lock:           ## constraints/build.txt anew: the newest releases that fit, each with its hashes
+	$(PYTHON) -m venv $(VENV)/lock
+	$(VENV)/lock/bin/python -m pip install --quiet --disable-pip-version-check "uv>=0.9,<1"
+	UV_PYTHON_DOWNLOADS=never $(VENV)/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes \
+	  --no-emit-index-url --no-annotate --custom-compile-command "make lock" $(addprefix --extra ,$(LOCKED)) \
+	  --output-file constraints/build.txt pyproject.toml
 
 bench: $(VENV)/.bench  ## the figures of the README: the scoreboard (half an hour), what the commands cost
 	$(BIN)/python -m tests.benchmarks scoreboard --scaling

@@ -6,6 +6,7 @@ errors. The child is ``python -m edgepack.runtime``: one JSON request on standar
 
 from edgepack.runtime.availability import DISTRIBUTIONS, Kernels, Runtime, available, require
 from edgepack.runtime.client import ask
+from edgepack.runtime.micro import MicroArena, MicroRun, run_micro
 from edgepack.runtime.prediction import Prediction, predict
 from edgepack.runtime.sameness import Sameness, compared
 from edgepack.runtime.vectors import run_golden, run_kernels
@@ -13,6 +14,8 @@ from edgepack.runtime.vectors import run_golden, run_kernels
 __all__ = [
     "DISTRIBUTIONS",
     "Kernels",
+    "MicroArena",
+    "MicroRun",
     "Prediction",
     "Runtime",
     "Sameness",
@@ -23,4 +26,5 @@ __all__ = [
     "require",
     "run_golden",
     "run_kernels",
+    "run_micro",
 ]

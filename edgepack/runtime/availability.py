@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import importlib.metadata
 import sys
-from typing import Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal
 
 from edgepack import errors
+
+if TYPE_CHECKING:  # Python 3.9, which devices may have, lacks it
+    from typing import TypeAlias
 
 Runtime: TypeAlias = Literal["litert", "tflite-runtime"]
 Kernels: TypeAlias = Literal["default", "reference"]
 
-DISTRIBUTIONS: Final[dict[str, str]] = {"litert": "ai-edge-litert", "tflite-runtime": "tflite-runtime"}
+DISTRIBUTIONS: Final[dict[str, str]] = {
+    "litert": "ai-edge-litert",
+    "tflite-runtime": "tflite-runtime",
+    "tflite-micro": "tflite-micro",
+}
 """Runtime name → the distribution that brings it."""
+
+EXTRAS: Final = {"tflite-runtime": "edgepack[tflite-runtime]", "tflite-micro": "edgepack[micro]"}
+"""What brings the runtimes that are not always there."""
 
 NEWEST_PYTHON_OF_TFLITE_RUNTIME = (3, 11)
 
@@ -40,7 +50,7 @@ def require(runtime: str) -> str:
             f"tflite-runtime has no wheels for Python {sys.version_info[0]}.{sys.version_info[1]}; its last "
             "ones are for 3.11. Use --runtime litert, or an environment made with Python 3.11"
         )
-    extra = "edgepack[tflite-runtime]" if runtime == "tflite-runtime" else DISTRIBUTIONS[runtime]
+    extra = EXTRAS.get(runtime, DISTRIBUTIONS[runtime])
     raise errors.MissingDependencyError(
         f'runtime {runtime!r} is not installed in {sys.prefix}; install it with: pip install "{extra}"'
     )

@@ -1,4 +1,7 @@
-"""A loaded model with its inputs and outputs by name. Runs in the child only."""
+"""A loaded model with its inputs and outputs by name. Runs in the child only.
+
+Sent to devices, whose Python may be 3.9: its dataclasses don't know `kw_only` yet, nor its `zip` `strict`.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,12 @@ from edgepack import errors
 MODULES: Final[dict[str, str]] = {
     "litert": "ai_edge_litert.interpreter",
     "tflite-runtime": "tflite_runtime.interpreter",
+    "tflite-micro": "tflite_micro",
 }
 PREFERRED_SIGNATURE = "serving_default"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Port:
     """One input or output of a loaded model.
 
@@ -50,7 +54,7 @@ class Port:
         return self.scale != 0.0 and np.issubdtype(np.dtype(self.dtype), np.integer)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Loaded:
     """An interpreter that is ready to invoke.
 
@@ -59,12 +63,14 @@ class Loaded:
       inputs: the caller's input name → port.
       outputs: in the model's order; told apart by name, the converter permutes them.
       load_ms: wall time of building the interpreter and allocating its tensors.
+      allocate_ms: the part of it that allocating took.
     """
 
     handle: Any
     inputs: Mapping[str, Port]
     outputs: tuple[Port, ...]
     load_ms: float
+    allocate_ms: float
 
 
 def module_of(runtime: str) -> Any:
@@ -109,6 +115,8 @@ def load(
     sha256: str | None = None,
     samples: Mapping[str, tuple[int, ...]] | None = None,
     every_tensor: bool = False,
+    delegate: str | None = None,
+    delegate_options: Mapping[str, str] | None = None,
 ) -> Loaded:
     """Loads a .tflite and allocates its tensors.
 
@@ -121,19 +129,24 @@ def load(
       samples: input name → shape of one sample, of everything that will be fed; None takes the model's own
         names and shapes.
       every_tensor: keep what every op computes, to be read after an invoke; no delegate then takes ops together.
+      delegate: path of an external delegate's library, offered the ops before the default kernels are.
+      delegate_options: what that library is told.
 
     Raises:
       ModelError: the runtime refuses the file, or its inputs are not those of `samples`.
+      DeviceError: the delegate's library is absent, none, or refuses.
     """
     content = model_bytes(path, sha256)
     module = module_of(runtime)
     resolver = module.OpResolverType.BUILTIN_REF if kernels == "reference" else module.OpResolverType.AUTO
     if every_tensor and kernels == "default":
         resolver = module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    delegates = [_delegate(module, delegate, delegate_options or {})] if delegate is not None else None
     started = time.perf_counter()
     try:
         handle = module.Interpreter(
             model_content=content,
+            experimental_delegates=delegates,
             num_threads=threads,
             experimental_op_resolver_type=resolver,
             experimental_preserve_all_tensors=every_tensor,
@@ -145,7 +158,9 @@ def load(
             if wanted != port.shape:
                 _require_free(port, wanted, name, path)
                 handle.resize_tensor_input(port.index, list(wanted))
+        built = time.perf_counter()
         handle.allocate_tensors()
+        allocated_ms = (time.perf_counter() - built) * 1e3
         allocated = {port.index: port for port in _ports(handle, "inputs")}
     except (ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -155,7 +170,19 @@ def load(
         inputs={name: allocated[port.index] for name, port in bound.items()},
         outputs=_ports(handle, "outputs"),
         load_ms=(time.perf_counter() - started) * 1e3,
+        allocate_ms=allocated_ms,
     )
+
+
+def _delegate(module: Any, library: str, options: Mapping[str, str]) -> Any:
+    try:
+        return module.load_delegate(library, dict(options))
+    except (OSError, ValueError, AttributeError) as error:  # no file, refused, no such function in it
+        told = (str(error).strip().splitlines() or ["it refused"])[0]
+        raise errors.DeviceError(
+            f"the delegate {library} cannot be used: {told}; expected a shared library for this processor with "
+            "tflite_plugin_create_delegate in it, and options that it knows"
+        ) from error
 
 
 def bind(names: Sequence[str], ports: Sequence[Port], path: Path) -> dict[str, Port]:
@@ -193,7 +220,8 @@ def _core(tensor: str) -> str:
 
 def _require_free(port: Port, wanted: tuple[int, ...], name: str, path: Path) -> None:
     fits = len(wanted) == len(port.shape) and all(
-        axis_free or old == new for axis_free, old, new in zip(port.free, port.shape, wanted, strict=True)
+        axis_free or old == new
+        for axis_free, old, new in zip(port.free, port.shape, wanted)  # noqa: B905
     )
     if not fits:
         raise errors.ModelError(

@@ -10,8 +10,11 @@ OPERATIONS: Final[dict[str, str]] = {
     "compare_tensors": "edgepack.runtime.tensors_here:compare_here",
     "observe": "edgepack.runtime.tensors_here:observe_here",
     "compare": "edgepack.runtime.sameness:compare_here",
+    "micro": "edgepack.runtime.micro:run_here",
+    "golden": "edgepack.runtime.golden_here:check_here",
     "predict": "edgepack.runtime.predicting:predict_here",
     "time": "edgepack.runtime.timing:time_here",
+    "time_each": "edgepack.runtime.timing:time_each_here",
     "time_pair": "edgepack.runtime.timing:time_pair_here",
     "vectors": "edgepack.runtime.vectors:run_here",
 }
