@@ -1,0 +1,1 @@
+"""Pictures as Vega-Lite and Vega descriptions, drawn to inline SVG without a browser."""

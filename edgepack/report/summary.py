@@ -1,0 +1,193 @@
+"""The top of the page: what was measured, against its budget, the float model and the previous release."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from edgepack.report import figures
+from edgepack.report.documents import Packaged
+
+SIZES: Final = (
+    ("delivered_bytes", "Delivered", "over the air, brotli"),
+    ("file_bytes", "File", "the .tflite"),
+    ("flash_bytes", "Flash", "as the device stores it"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gauge:
+    """One number that decides about a release.
+
+    Attributes:
+      key: in JSON: "metric", "drop", "delivered_bytes", "latency_ms" …
+      value, budget, baseline, previous: plain numbers; None where unknown or not asked for.
+      shown, limit, from_float, from_previous: the same in words; "" where there is nothing to say.
+      note: what belongs beside the number.
+      holds: whether the budget is kept; None without one.
+      filled: value over budget, for the bar; None without one.
+    """
+
+    key: str
+    label: str
+    value: float | None
+    shown: str
+    note: str = ""
+    budget: float | None = None
+    limit: str = ""
+    baseline: float | None = None
+    from_float: str = ""
+    previous: float | None = None
+    from_previous: str = ""
+    holds: bool | None = None
+    filled: float | None = None
+
+
+def gauges(packaged: Packaged, previous: Packaged | None) -> list[Gauge]:
+    """Every gauge of one device's model, the most asked for first."""
+    return [
+        *_accuracy(packaged, previous),
+        *_sizes(packaged, previous),
+        *_latency(packaged, previous),
+        *_work(packaged, previous),
+    ]
+
+
+def _accuracy(packaged: Packaged, previous: Packaged | None) -> Iterator[Gauge]:
+    metric = packaged.metric
+    if metric is None:
+        return
+    before = previous.metric if previous is not None else None
+    low, high = metric.interval
+    limit = _number(packaged.budget.get("max_drop"))
+    limit = None if limit is None or limit >= 1e9 else limit
+    comparable = before is not None and before.name == metric.name
+    yield Gauge(
+        key="metric",
+        label=metric.name,
+        value=metric.tflite_value,
+        shown=figures.score(metric.tflite_value),
+        note=f"drop {figures.signed(metric.drop)}, 95 % interval {figures.signed(low)} … {figures.signed(high)}, "
+        f"{metric.samples:,} samples",
+        budget=limit,
+        limit=f"drop at most {limit:g}" if limit is not None else "",
+        baseline=metric.float_value,
+        from_float=f"float {figures.score(metric.float_value)}",
+        previous=before.tflite_value if before is not None and comparable else None,
+        from_previous=figures.signed(metric.tflite_value - before.tflite_value)
+        if before is not None and comparable
+        else "",
+        holds=None if limit is None else metric.drop <= limit + 1e-12,
+        filled=None if not limit else max(0.0, metric.drop) / limit,
+    )
+
+
+def _sizes(packaged: Packaged, previous: Packaged | None) -> Iterator[Gauge]:
+    if packaged.sizes is None:
+        return
+    for key, label, note in SIZES:
+        same = packaged.sizes.flash_bytes == packaged.sizes.file_bytes
+        if key == "flash_bytes" and same and packaged.budget.get("max_flash_bytes") is None:
+            continue  # the same number once more says nothing
+        yield _cost(
+            key, label, note, packaged, previous, lambda item, key=key: getattr(item.sizes, key, None)
+        )
+
+
+def _latency(packaged: Packaged, previous: Packaged | None) -> Iterator[Gauge]:
+    latency = packaged.latency_ms
+    if latency is None or _number(latency.get("p50")) is None:
+        return
+    told = packaged.benchmark or {}
+    note = f"p90 {figures.milliseconds(_number(latency.get('p90')))}"
+    if isinstance(told.get("circumstances"), str):
+        note += f"; {told['circumstances']}"
+    yield _cost(
+        "latency_ms",
+        "Latency, median",
+        note,
+        packaged,
+        previous,
+        lambda item: _number((item.latency_ms or {}).get("p50")),
+        shown=figures.milliseconds,
+        faster=True,
+    )
+
+
+def _work(packaged: Packaged, previous: Packaged | None) -> Iterator[Gauge]:
+    if packaged.macs is not None:
+        yield _cost(
+            "macs",
+            "Multiply-adds",
+            f"{packaged.macs:,} of one inference",
+            packaged,
+            previous,
+            lambda item: item.macs,
+            shown=figures.count,
+        )
+
+
+def _cost(
+    key: str,
+    label: str,
+    note: str,
+    packaged: Packaged,
+    previous: Packaged | None,
+    read: Callable[[Any], float | None],
+    *,
+    shown: Callable[[float | None], str] = figures.size,
+    faster: bool = False,
+) -> Gauge:
+    value, baseline = read(packaged), read(packaged.baseline) if packaged.baseline is not None else None
+    before = read(previous) if previous is not None else None
+    limit = _number(packaged.budget.get(f"max_{key}"))
+    compared = figures.times(baseline, value)
+    return Gauge(
+        key=key,
+        label=label,
+        value=value,
+        shown=shown(value),
+        note=note,
+        budget=limit,
+        limit=f"at most {shown(limit)}" if limit is not None else "",
+        baseline=baseline,
+        from_float=""
+        if compared == figures.UNKNOWN
+        else (_as_speed(compared) if faster else compared) + " than float",
+        previous=before,
+        from_previous="" if before is None or value is None else figures.percent_change(before, value),
+        holds=None if limit is None or value is None else value <= limit,
+        filled=None if not limit or value is None else value / limit,
+    )
+
+
+def _as_speed(compared: str) -> str:
+    return compared.replace("smaller", "faster").replace("larger", "slower")
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def headline(packaged: Sequence[Packaged]) -> str:
+    """The sentence a release engineer reads first."""
+    first = next((item for item in packaged if item.sizes is not None), None)
+    if first is None or first.sizes is None:
+        return "The build ended before it had a model."
+    parts = []
+    if first.baseline is not None and first.baseline.sizes is not None:
+        before = first.baseline.sizes.delivered_bytes
+        parts.append(
+            f"{figures.size(first.sizes.delivered_bytes)} delivered, "
+            f"{figures.times(before, first.sizes.delivered_bytes)} than the float model"
+        )
+    if first.metric is not None:
+        lost = first.metric.drop
+        word = "loses" if lost > 0 else "gains" if lost < 0 else "loses nothing of"
+        parts.append(
+            f"it {word} {first.metric.name}"
+            if not lost
+            else f"it {word} {figures.score(abs(lost))} {first.metric.name}"
+        )
+    return "; ".join(parts) + "."
