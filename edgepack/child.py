@@ -73,7 +73,7 @@ def send(replies: IO[bytes], message: dict[str, Any]) -> None:
         rest = rest[replies.write(rest) :]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Ahead:
     """A forked process that waits: what is written to `request` and closed is answered on `answer`."""
 

@@ -1,16 +1,60 @@
-"""What a number was measured with and on."""
+"""What a number was measured with and on, and whether that makes it doubtful."""
 
 from __future__ import annotations
 
-import os
-import platform
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from typing import Any, Final
 
 from edgepack import errors
 from edgepack.records import Json
 
-CPU_FOLDER = Path("/sys/devices/system/cpu/cpu0/cpufreq")
+MAX_OTHERS_SHARE: Final = 0.25
+"""Of the cores, that other processes may keep busy."""
+MAX_WAITED: Final = 0.02
+MAX_STOLEN: Final = 0.02
+MAX_CLOCK_CHANGE: Final = 0.10
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """The machine at one moment; None is what it doesn't tell (containers, virtual machines).
+
+    Attributes:
+      frequency_mhz: of the first core.
+      governor: of its frequency.
+      temperature_c: of the processor.
+      throttled: why it is slower than it could be; empty where it isn't.
+      load: runnable processes over the last minute.
+    """
+
+    frequency_mhz: float | None
+    governor: str | None
+    temperature_c: float | None
+    throttled: tuple[str, ...] | None
+    load: float | None
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> State:
+        throttled = told["throttled"]
+        return cls(**{**told, "throttled": None if throttled is None else tuple(throttled)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strain:
+    """What disturbed the measuring process; None is what the system doesn't tell.
+
+    Attributes:
+      others_cores: cores that other processes kept busy.
+      stolen: fraction of the cores' time that a hypervisor gave to other machines.
+      waited: fraction of the time that its threads were ready and had no core.
+      throttle_events: how often the processor slowed down to keep cool.
+    """
+
+    others_cores: float | None
+    stolen: float | None
+    waited: float | None
+    throttle_events: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,92 +65,113 @@ class Circumstances:
       runtime, version: the interpreter.
       kernels: "default" or "reference".
       threads: of the interpreter.
+      delegate: path of an external delegate's library, None for none.
       machine: architecture, such as "x86_64".
       cpu: the processor's own name.
       cores: that this process may use.
-      governor: the frequency governor, None where the system doesn't tell (containers, virtual machines).
-      frequency_mhz: of the first core just before measuring, None likewise.
-      load: runnable processes over the last minute, None where unknown.
+      states: the machine before, during and after measuring.
+      strain: what disturbed the measuring.
     """
 
     runtime: str
     version: str
     kernels: str
     threads: int
+    delegate: str | None
     machine: str
     cpu: str
     cores: int
-    governor: str | None
-    frequency_mhz: float | None
-    load: float | None
+    states: tuple[State, ...]
+    strain: Strain
 
     def __post_init__(self) -> None:
         named = (self.runtime, self.version, self.kernels, self.machine, self.cpu)
-        if not all(named) or self.threads < 1 or self.cores < 1:
+        if not all(named) or self.threads < 1 or self.cores < 1 or not self.states:
             raise errors.EdgepackError(f"a measurement needs its full circumstances; got {self}")
 
     @classmethod
-    def here(cls, *, runtime: str, version: str, kernels: str, threads: int) -> Circumstances:
-        """This machine, now."""
-        frequency = _line(CPU_FOLDER / "scaling_cur_freq")
+    def of(
+        cls,
+        found: Mapping[str, Any],
+        *,
+        runtime: str,
+        version: str,
+        kernels: str,
+        threads: int,
+        delegate: str | None = None,
+    ) -> Circumstances:
+        """The circumstances that a timing child tells with its numbers (``machine``, ``states``, ``strain``)."""
         return cls(
             runtime=runtime,
             version=version,
             kernels=kernels,
             threads=threads,
-            machine=platform.machine(),
-            cpu=_cpu_name(),
-            cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-            governor=_line(CPU_FOLDER / "scaling_governor"),
-            frequency_mhz=int(frequency) / 1000.0 if frequency and frequency.isdigit() else _cpuinfo_mhz(),
-            load=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+            delegate=delegate,
+            **found["machine"],
+            states=tuple(State.of(state) for state in found["states"]),
+            strain=Strain(**found["strain"]),
         )
 
-    def to_json(self) -> dict[str, Json]:
-        return asdict(self)
+    @property
+    def environment(self) -> dict[str, str]:
+        """What must be the same where two numbers are compared."""
+        return {
+            "runtime": f"{self.runtime} {self.version}",
+            "kernels": self.kernels,
+            "threads": str(self.threads),
+            "delegate": str(self.delegate),
+            "machine": self.machine,
+            "cpu": self.cpu,
+            "cores": str(self.cores),
+        }
 
-    def warnings(self) -> list[str]:
-        """What in these circumstances makes a timing doubtful."""
-        found = []
-        if self.load is not None and self.load > self.cores:
-            found.append(f"the machine is busy: load {self.load:.1f} on {self.cores} cores")
-        if self.threads > self.cores:
-            found.append(f"{self.threads} threads on {self.cores} cores")
-        if self.governor not in (None, "performance"):
+    def to_json(self) -> dict[str, Json]:
+        """Flat, with the first state's governor, frequency and load beside the rest."""
+        document: dict[str, Any] = asdict(self)
+        before = document["states"][0]
+        return {**document, **{name: before[name] for name in ("governor", "frequency_mhz", "load")}}
+
+    def disturbances(self) -> list[str]:
+        """Reasons why the machine was not itself while measuring: throttled, or busy with something else."""
+        found = [*self._slowed()]
+        strain = self.strain
+        if strain.others_cores is not None and strain.others_cores > MAX_OTHERS_SHARE * self.cores:
             found.append(
-                f"the frequency governor is {self.governor!r}: clock speed may change while measuring"
+                f"unstable: the machine was loaded, others kept {strain.others_cores:.1f} of {self.cores} cores busy"
+            )
+        if strain.waited is not None and strain.waited > MAX_WAITED:
+            found.append(f"unstable: it waited for a core {100 * strain.waited:.0f} % of the time")
+        if strain.stolen is not None and strain.stolen > MAX_STOLEN:
+            found.append(
+                f"unstable: the hypervisor gave {100 * strain.stolen:.0f} % of the cores' time to other machines"
             )
         return found
 
+    def _slowed(self) -> list[str]:
+        found = []
+        reasons = sorted({reason for state in self.states for reason in state.throttled or ()})
+        if reasons:
+            found.append(f"unstable: the processor was held back: {', '.join(reasons)}")
+        elif self.strain.throttle_events:
+            found.append(
+                f"unstable: the processor was throttled {self.strain.throttle_events:g} times to keep cool"
+            )
+        # Before, the clock may rest; from the first window on it must hold.
+        clocks = [state.frequency_mhz for state in self.states[1:] if state.frequency_mhz]
+        if clocks and min(clocks) < (1 - MAX_CLOCK_CHANGE) * max(clocks):
+            found.append(f"unstable: the clock changed between {min(clocks):.0f} and {max(clocks):.0f} MHz")
+        return found
 
-def _cpu_name() -> str:
-    for key in ("model name", "Model", "Hardware", "CPU part"):
-        value = _cpuinfo(key)
-        if value:
-            return value
-    return platform.processor() or platform.machine()
-
-
-def _cpuinfo_mhz() -> float | None:
-    value = _cpuinfo("cpu MHz")
-    return float(value) if value else None
-
-
-def _cpuinfo(key: str) -> str | None:
-    for line in (_text(Path("/proc/cpuinfo")) or "").splitlines():
-        name, _, value = line.partition(":")
-        if name.strip() == key:
-            return value.strip()
-    return None
-
-
-def _line(path: Path) -> str | None:
-    text = _text(path)
-    return text.strip() if text is not None else None
-
-
-def _text(path: Path) -> str | None:
-    try:
-        return path.read_text()
-    except OSError:
-        return None
+    def warnings(self) -> list[str]:
+        """What else makes a timing doubtful."""
+        found = []
+        before = self.states[0]
+        if before.load is not None and before.load > self.cores:
+            found.append(f"the machine was busy: load {before.load:.1f} on {self.cores} cores")
+        if self.threads > self.cores:
+            found.append(f"{self.threads} threads on {self.cores} cores")
+        if before.governor not in (None, "performance"):
+            found.append(
+                f"the frequency governor is {before.governor!r}: clock speed may change while measuring"
+            )
+        return found

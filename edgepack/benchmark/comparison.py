@@ -57,6 +57,33 @@ class Comparison:
     rounds: int
     warnings: tuple[str, ...]
 
+    @classmethod
+    def of(
+        cls,
+        found: Mapping[str, Any],
+        *,
+        a_sha256: str,
+        b_sha256: str,
+        circumstances: Circumstances,
+        seed: int,
+    ) -> Comparison:
+        """What a timing child found (`runtime.timing.time_pair_here`), here or on a device, judged."""
+        rounds: list[dict[str, list[int]]] = found["rounds"]
+        ratio, low, high = ratio_interval(rounds, seed=seed)
+        return cls(
+            a_sha256=a_sha256,
+            b_sha256=b_sha256,
+            circumstances=circumstances,
+            a_ms=Latency.of([run for each in rounds for run in each["a"]]),
+            b_ms=Latency.of([run for each in rounds for run in each["b"]]),
+            ratio=ratio,
+            low=low,
+            high=high,
+            confidence=CONFIDENCE,
+            rounds=len(rounds),
+            warnings=(*circumstances.disturbances(), *circumstances.warnings()),
+        )
+
     @property
     def differs(self) -> bool:
         """Whether the interval leaves 1 out."""
@@ -64,8 +91,9 @@ class Comparison:
 
     def to_json(self) -> dict[str, Json]:
         document: dict[str, Any] = asdict(self)
-        circumstances = document.pop("circumstances")
-        return {**document, "warnings": list(self.warnings), "differs": self.differs, **circumstances}
+        del document["circumstances"]
+        told = self.circumstances.to_json()
+        return {**document, "warnings": list(self.warnings), "differs": self.differs, **told}
 
 
 def compare(
@@ -80,6 +108,8 @@ def compare(
     seed: int = 0,
     a_sha256: str | None = None,
     b_sha256: str | None = None,
+    delegate: str | None = None,
+    delegate_options: Mapping[str, str] | None = None,
     timeout_s: float = 900.0,
     on_progress: Callable[[float], None] | None = None,
 ) -> Comparison:
@@ -92,6 +122,7 @@ def compare(
       rounds: at least 3, at most 20.
       seed: of inputs, order and resampling.
       a_sha256, b_sha256: expected digests.
+      delegate, delegate_options: path of an external delegate's library, and what it is told; the same for both.
       timeout_s: when to give up.
       on_progress: told the fraction done.
 
@@ -103,7 +134,6 @@ def compare(
         a_digest = file_sha256(a) if a_sha256 is None else a_sha256
     with storage_errors(b):
         b_digest = file_sha256(b) if b_sha256 is None else b_sha256
-    circumstances = Circumstances.here(runtime=runtime, version=version, kernels=kernels, threads=threads)
     arguments = {
         "a": str(a.absolute()),
         "b": str(b.absolute()),
@@ -114,24 +144,14 @@ def compare(
         "seconds": seconds,
         "rounds": rounds,
         "seed": seed,
+        "delegate": delegate,
+        "delegate_options": dict(delegate_options or {}),
     }
-    found: list[dict[str, list[int]]] = ask(
-        "time_pair", arguments, runtime=runtime, timeout_s=timeout_s, on_progress=on_progress
-    )["rounds"]
-    ratio, low, high = ratio_interval(found, seed=seed)
-    return Comparison(
-        a_sha256=a_digest,
-        b_sha256=b_digest,
-        circumstances=circumstances,
-        a_ms=Latency.of([run for each in found for run in each["a"]]),
-        b_ms=Latency.of([run for each in found for run in each["b"]]),
-        ratio=ratio,
-        low=low,
-        high=high,
-        confidence=CONFIDENCE,
-        rounds=len(found),
-        warnings=tuple(circumstances.warnings()),
+    found = ask("time_pair", arguments, runtime=runtime, timeout_s=timeout_s, on_progress=on_progress)
+    circumstances = Circumstances.of(
+        found, runtime=runtime, version=version, kernels=kernels, threads=threads, delegate=delegate
     )
+    return Comparison.of(found, a_sha256=a_digest, b_sha256=b_digest, circumstances=circumstances, seed=seed)
 
 
 def ratio_interval(rounds: Sequence[Mapping[str, Sequence[int]]], *, seed: int) -> tuple[float, float, float]:

@@ -11,12 +11,13 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from edgepack import errors
+from edgepack import errors, tflite
 from edgepack.benchmark.circumstances import Circumstances
 from edgepack.durable import storage_errors
 from edgepack.records import Json, file_sha256
 from edgepack.runtime import Kernels, Runtime, ask, require
 from edgepack.runtime.arrays import save_npz
+from edgepack.tflite.arena import arena
 
 DEFAULT_SECONDS: Final = 2.0
 MAX_WINDOW_SPREAD: Final = 0.10
@@ -79,8 +80,11 @@ class Measurement:
       runs, warmup_runs: how many.
       first_inference_ms: the very first invoke, which prepares kernels.
       load_ms: building the interpreter and allocating tensors.
+      allocate_ms: the part of it that allocating took.
       peak_rss_bytes: of the whole interpreter process at its highest.
       model_rss_bytes: how much of that came after the runtime was imported.
+      arena_bytes: of the model's activations as TFLite plans them, by calculation; None where the model wasn't at hand.
+      windows_s: when each window began and ended, by `time.monotonic` of the machine that measured.
       stable: whether windows agree and runs don't scatter; where not, `warnings` say why.
     """
 
@@ -91,8 +95,11 @@ class Measurement:
     warmup_runs: int
     first_inference_ms: float
     load_ms: float
+    allocate_ms: float
     peak_rss_bytes: int
     model_rss_bytes: int
+    arena_bytes: int | None
+    windows_s: tuple[tuple[float, float], ...]
     stable: bool
     warnings: tuple[str, ...]
 
@@ -103,8 +110,38 @@ class Measurement:
     def to_json(self) -> dict[str, Json]:
         """As in ``build.json``: flat, with the circumstances beside the numbers."""
         document: dict[str, Any] = asdict(self)
-        circumstances = document.pop("circumstances")
-        return {**document, "warnings": list(self.warnings), **circumstances}
+        del document["circumstances"], document["windows_s"]
+        return {**document, "warnings": list(self.warnings), **self.circumstances.to_json()}
+
+    @classmethod
+    def of(
+        cls,
+        found: Mapping[str, Any],
+        *,
+        sha256: str,
+        circumstances: Circumstances,
+        arena_bytes: int | None = None,
+    ) -> Measurement:
+        """What a timing child found (`runtime.timing.time_here`), here or on a device, judged."""
+        windows: list[list[int]] = found["windows_ns"]
+        latency = Latency.of([run for window in windows for run in window])
+        doubts = [*instability(windows, latency), *circumstances.disturbances()]
+        return cls(
+            sha256=sha256,
+            circumstances=circumstances,
+            latency_ms=latency,
+            runs=sum(len(window) for window in windows),
+            warmup_runs=found["warmup_runs"],
+            first_inference_ms=found["first_ns"] / 1e6,
+            load_ms=found["load_ms"],
+            allocate_ms=found["allocate_ms"],
+            peak_rss_bytes=found["peak_rss_bytes"],
+            model_rss_bytes=max(0, found["peak_rss_bytes"] - found["rss_before_load_bytes"]),
+            arena_bytes=arena_bytes,
+            windows_s=tuple((float(began), float(ended)) for began, ended in found["windows_s"]),
+            stable=not doubts,
+            warnings=(*doubts, *circumstances.warnings()),
+        )
 
 
 def measure(
@@ -117,6 +154,8 @@ def measure(
     inputs: Mapping[str, npt.NDArray[Any]] | None = None,
     seed: int = 0,
     sha256: str | None = None,
+    delegate: str | None = None,
+    delegate_options: Mapping[str, str] | None = None,
     timeout_s: float = 600.0,
     on_progress: Callable[[float], None] | None = None,
 ) -> Measurement:
@@ -132,16 +171,17 @@ def measure(
       inputs: input name → one sample as stored, batch axis included; None draws from each input's range.
       seed: of that drawing.
       sha256: expected digest, checked before the file is parsed.
+      delegate, delegate_options: path of an external delegate's library, and what it is told.
       timeout_s: when to give up.
       on_progress: told the fraction done.
 
     Raises:
       ModelError, MissingDependencyError, ChildCrashError, StorageError.
+      DeviceError: the delegate cannot be used.
     """
     version = require(runtime)
     with storage_errors(model):
         digest = file_sha256(model) if sha256 is None else sha256
-    circumstances = Circumstances.here(runtime=runtime, version=version, kernels=kernels, threads=threads)
     arguments: dict[str, Any] = {
         "model": str(model.absolute()),
         "kernels": kernels,
@@ -150,28 +190,28 @@ def measure(
         "seed": seed,
         "vectors": None,
         "sha256": digest,
+        "delegate": delegate,
+        "delegate_options": dict(delegate_options or {}),
     }
     with tempfile.TemporaryDirectory(prefix="edgepack-") as folder:
         if inputs is not None:
             arguments["vectors"] = str(Path(folder) / "inputs.npz")
             save_npz(Path(folder) / "inputs.npz", inputs)
         found = ask("time", arguments, runtime=runtime, timeout_s=timeout_s, on_progress=on_progress)
-    windows: list[list[int]] = found["windows_ns"]
-    latency = Latency.of([run for window in windows for run in window])
-    doubts = instability(windows, latency)
-    return Measurement(
-        sha256=digest,
-        circumstances=circumstances,
-        latency_ms=latency,
-        runs=sum(len(window) for window in windows),
-        warmup_runs=found["warmup_runs"],
-        first_inference_ms=found["first_ns"] / 1e6,
-        load_ms=found["load_ms"],
-        peak_rss_bytes=found["peak_rss_bytes"],
-        model_rss_bytes=max(0, found["peak_rss_bytes"] - found["rss_before_load_bytes"]),
-        stable=not doubts,
-        warnings=(*doubts, *circumstances.warnings()),
+    circumstances = Circumstances.of(
+        found, runtime=runtime, version=version, kernels=kernels, threads=threads, delegate=delegate
     )
+    return Measurement.of(
+        found, sha256=digest, circumstances=circumstances, arena_bytes=planned_arena_bytes(model)
+    )
+
+
+def planned_arena_bytes(model: Path) -> int | None:
+    """Bytes of a model's activations as TFLite plans them; None where its shapes are not fixed."""
+    try:
+        return arena(tflite.read(model)).activation_bytes
+    except errors.ModelError:
+        return None
 
 
 def instability(windows: Sequence[Sequence[int]], latency: Latency) -> list[str]:

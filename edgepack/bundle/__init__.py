@@ -13,20 +13,20 @@ from edgepack.bundle.verification import SIGNATURE_SUFFIX, VerifiedBundle, verif
 
 if TYPE_CHECKING:
     from edgepack.bundle.drawing import make_golden
-    from edgepack.bundle.golden import Golden, GoldenReport, OutputCheck
     from edgepack.bundle.package import SUFFIX, Package, extracted_model, pack, read, verify_golden
+    from edgepack.runtime.golden import Golden, GoldenReport, OutputCheck
 
 _LATER = {
-    "make_golden": "drawing",
-    "Golden": "golden",
-    "GoldenReport": "golden",
-    "OutputCheck": "golden",
-    "SUFFIX": "package",
-    "Package": "package",
-    "extracted_model": "package",
-    "pack": "package",
-    "read": "package",
-    "verify_golden": "package",
+    "make_golden": "edgepack.bundle.drawing",
+    "Golden": "edgepack.runtime.golden",
+    "GoldenReport": "edgepack.runtime.golden",
+    "OutputCheck": "edgepack.runtime.golden",
+    "SUFFIX": "edgepack.bundle.package",
+    "Package": "edgepack.bundle.package",
+    "extracted_model": "edgepack.bundle.package",
+    "pack": "edgepack.bundle.package",
+    "read": "edgepack.bundle.package",
+    "verify_golden": "edgepack.bundle.package",
 }
 
 __all__ = [
@@ -56,6 +56,6 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
+    value = getattr(importlib.import_module(_LATER[name]), name)
     globals()[name] = value
     return value

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from edgepack import errors
-from edgepack.bundle.golden import Arrays, Golden, OutputCheck, argmax_agreement, difference
 from edgepack.durable import storage_errors
 from edgepack.records import TensorSpec, file_sha256
 from edgepack.runtime import Runtime, require, run_kernels
+from edgepack.runtime.golden import Arrays, Golden, OutputCheck, argmax_agreement, difference
 
 COUNT: Final = 16
 FLOAT_TOLERANCE: Final = 1e-5

@@ -12,11 +12,11 @@ from typing import Any, Final
 
 from edgepack import errors
 from edgepack.bundle import archive
-from edgepack.bundle.golden import Golden, GoldenReport, check, decode
 from edgepack.bundle.reading import FORMAT, PAYLOADS, RESERVED, Contents, read_contents
 from edgepack.durable import storage_errors, write_atomically
 from edgepack.records import Json, canonical_json
 from edgepack.runtime import Kernels, Runtime, require, run_golden
+from edgepack.runtime.golden import Golden, GoldenReport, check, decode
 
 SUFFIX: Final = ".edgepack"
 

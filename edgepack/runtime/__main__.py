@@ -25,9 +25,13 @@ def _answer(request: dict[str, Any], report: Callable[[float], None]) -> dict[st
         return {"result": run(operation, request["runtime"], request["arguments"], report)}
     except errors.EdgepackError as error:
         return {"error": {"kind": type(error).__name__, "message": str(error)}}
+    except ImportError as error:
+        message = f"{request['runtime']}: {error.name or 'a module'} cannot be imported in {sys.executable}: {error}"
+        return {"error": {"kind": "MissingDependencyError", "message": message}}
     except MemoryError:
         traceback.print_exc()
-        return {"error": {"kind": "ChildCrashError", "message": f"out of memory during {operation!r}"}}
+        message = f"{request['runtime']}: out of memory during {operation!r}"
+        return {"error": {"kind": "ChildCrashError", "cause": "memory", "message": message}}
     except Exception as error:
         # The one place where a foreign exception becomes ours; the whole trace is in the log.
         traceback.print_exc()

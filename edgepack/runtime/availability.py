@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import sys
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 from edgepack import errors
 
-if TYPE_CHECKING:  # Python 3.9, which devices may have, lacks it
-    from typing import TypeAlias
-
-Runtime: TypeAlias = Literal["litert", "tflite-runtime"]
-Kernels: TypeAlias = Literal["default", "reference"]
+# Sent to devices, whose Python may be 3.9: its typing has no TypeAlias.
+Runtime = Literal["litert", "tflite-runtime"]
+Kernels = Literal["default", "reference"]
 
 DISTRIBUTIONS: Final[dict[str, str]] = {
     "litert": "ai-edge-litert",

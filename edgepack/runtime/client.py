@@ -12,15 +12,19 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from typing import IO, Any, TypeAlias
+from typing import IO, Any
 
 from edgepack import errors
 from edgepack.child import child_environment
 from edgepack.runtime.availability import require
 
 DEFAULT_TIMEOUT_S = 1800.0
-OnProgress: TypeAlias = Callable[[float], None]
+OnProgress = Callable[[float], None]
 LAST_WORDS_LINES = 5
+PYTHON_VARIABLE = "EDGEPACK_PYTHON"
+"""Set by who starts the runner on a device: the command of its Python."""
+RUNNER_VARIABLE, CHILD_WORD = "EDGEPACK_RUNNER", "--child"
+"""Set by the runner: its own file, which with this word is its child."""
 
 
 def ask(
@@ -56,7 +60,7 @@ def ask(
     }
     with tempfile.TemporaryFile() as noise:
         child = subprocess.Popen(
-            [sys.executable, "-m", "edgepack.runtime"],
+            _command(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=noise,
@@ -72,11 +76,19 @@ def ask(
             child.wait(timeout=max(0.0, deadline - time.monotonic()))
         except (TimeoutError, subprocess.TimeoutExpired):
             raise errors.ChildCrashError(
-                f"{runtime}: {operation!r} did not finish within {timeout_s:g} s and was ended"
+                f"{runtime}: {operation!r} did not finish within {timeout_s:g} s and was ended",
+                cause="timeout",
             ) from None
         finally:
             _end(child)
         return _result(reply, child.returncode, f"{runtime}: {operation!r}", _last_words(noise))
+
+
+def _command() -> list[str]:
+    """How a child is started: as this process was, which an emulated Python cannot know by itself."""
+    python = os.environ.get(PYTHON_VARIABLE) or sys.executable
+    runner = os.environ.get(RUNNER_VARIABLE)
+    return [python, "-m", "edgepack.runtime"] if runner is None else [python, runner, CHILD_WORD]
 
 
 def _tell(child: subprocess.Popen[bytes], request: bytes) -> None:
@@ -130,7 +142,11 @@ def _result(reply: bytes, code: int, what: str, last_words: str) -> dict[str, An
             signal.SIGKILL: " (often the kernel's out-of-memory killer)",
             signal.SIGXCPU: " (its time limit)",
         }.get(signal.Signals(-code), " (a damaged or unsupported model file can do that)")
-        raise errors.ChildCrashError(f"{what}: the interpreter process was ended by {name}{hint}{last_words}")
+        raise errors.ChildCrashError(
+            f"{what}: the interpreter process was ended by {name}{hint}{last_words}",
+            cause="signal",
+            signal=-code,
+        )
     try:
         answer: dict[str, Any] = json.loads(reply)
     except ValueError:
@@ -138,8 +154,11 @@ def _result(reply: bytes, code: int, what: str, last_words: str) -> dict[str, An
             f"{what}: the interpreter process stopped with exit code {code} and no answer{last_words}"
         ) from None
     if "error" in answer:
-        kind: type[errors.EdgepackError] = getattr(errors, answer["error"]["kind"], errors.ChildCrashError)
-        raise kind(answer["error"]["message"])
+        told = answer["error"]
+        if told["kind"] == "ChildCrashError":
+            raise errors.ChildCrashError(told["message"], cause=told.get("cause", "crash"))
+        kind: type[errors.EdgepackError] = getattr(errors, told["kind"], errors.ChildCrashError)
+        raise kind(told["message"])
     result: dict[str, Any] = answer["result"]
     return result
 

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 
 from edgepack.bundle import archive, envelope, signing, statement
-from edgepack.bundle.golden import Golden, OutputCheck
+from edgepack.runtime.golden import Golden, OutputCheck
 from edgepack.bundle.reading import read_contents
 from edgepack.records import Json, canonical_json
 

@@ -6,6 +6,7 @@ import dataclasses
 import doctest
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,13 +91,68 @@ def test_instability_is_told() -> None:
     ]
 
 
+def _state(**other: Any) -> dict[str, Any]:
+    return {
+        "frequency_mhz": 1800.0,
+        "governor": None,
+        "temperature_c": 50.0,
+        "throttled": [],
+        "load": 0.1,
+        **other,
+    }
+
+
+def _circumstances(
+    *, threads: int = 1, states: list[dict[str, Any]] | None = None, **strain: float
+) -> Circumstances:
+    calm = {"others_cores": 0.1, "stolen": 0.0, "waited": 0.0, "throttle_events": 0.0}
+    found = {
+        "machine": {"machine": "aarch64", "cpu": "Cortex-A72", "cores": 2},
+        "states": states or [_state()],
+        "strain": {**calm, **strain},
+    }
+    return Circumstances.of(found, runtime="litert", version="1", kernels="default", threads=threads)
+
+
+@pytest.mark.parametrize(
+    ("disturbed", "reason"),
+    [
+        ({"others_cores": 0.6}, "the machine was loaded, others kept 0.6 of 2 cores busy"),
+        ({"waited": 0.4}, "it waited for a core 40 % of the time"),
+        ({"stolen": 0.1}, "the hypervisor gave 10 % of the cores' time"),
+        ({"throttle_events": 3}, "the processor was throttled 3 times"),
+        (
+            {"states": [_state(), _state(throttled=["too hot", "the clock is capped"])]},
+            "held back: the clock is",
+        ),
+        (
+            {"states": [_state(), _state(), _state(frequency_mhz=900.0)]},
+            "the clock changed between 900 and 1800",
+        ),
+    ],
+)
+def test_a_disturbed_run_is_unstable(disturbed: dict[str, Any], reason: str) -> None:
+    (told,) = _circumstances(**disturbed).disturbances()
+    assert told.startswith("unstable: ") and reason in told
+
+
+def test_a_resting_clock_before_measuring_is_no_disturbance() -> None:
+    assert _circumstances(states=[_state(frequency_mhz=600.0), _state(), _state()]).disturbances() == []
+
+
+def test_what_a_machine_does_not_tell_is_no_disturbance() -> None:
+    silent = _state(frequency_mhz=None, governor=None, temperature_c=None, throttled=None, load=None)
+    nothing = dict.fromkeys(("others_cores", "stolen", "waited", "throttle_events"))
+    found = _circumstances(states=[silent, silent], **nothing)
+    assert found.disturbances() == found.warnings() == []
+
+
 def test_busy_machines_and_governors_are_told() -> None:
-    here = Circumstances.here(runtime="litert", version="1", kernels="default", threads=1)
-    quiet = dataclasses.replace(here, load=0.1, cores=2, threads=1, governor=None)
-    assert quiet.warnings() == []
-    busy = dataclasses.replace(quiet, load=5.0, threads=4, governor="powersave")
+    quiet = _circumstances()
+    assert quiet.warnings() == quiet.disturbances() == []
+    busy = _circumstances(threads=4, states=[_state(load=5.0, governor="powersave")])
     assert [text.split(":")[0] for text in busy.warnings()] == [
-        "the machine is busy",
+        "the machine was busy",
         "4 threads on 2 cores",
         "the frequency governor is 'powersave'",
     ]

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from edgepack import bundle, errors, runtime
-from edgepack.bundle import golden as golden_module
-from edgepack.bundle.golden import decode
 from edgepack.records import TensorSpec
+from edgepack.runtime import golden as golden_module
+from edgepack.runtime.golden import decode
 from tests import handmade
 
 HERE = {"runtime": "litert", "version": runtime.require("litert")}

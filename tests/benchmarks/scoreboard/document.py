@@ -8,9 +8,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Final
 
-from edgepack.benchmark import Circumstances
 from edgepack.durable import write_atomically
 from edgepack.pipeline.environment import versions
+from edgepack.runtime.machine import described
 from tests.benchmarks.scoreboard.row import Found
 
 SCHEMA: Final = "edgepack.scoreboard/1"
@@ -73,10 +73,7 @@ def _now() -> str:
 
 
 def _machine() -> dict[str, Any]:
-    found = versions()
-    here = Circumstances.here(
-        runtime="litert", version=found.get("ai-edge-litert", "?") or "?", kernels="default", threads=1
-    ).to_json()
+    here = described()
     return {"cpu": here["cpu"], "cores": here["cores"], "load_at_start": os.getloadavg()[0]}
 
 

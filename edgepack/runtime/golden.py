@@ -1,23 +1,28 @@
-"""Golden vectors: inputs and outputs as stored, by which any device can check that it computes this model."""
+"""Golden vectors: inputs and outputs as stored, by which any device can check that it computes this model.
+
+Sent to devices, whose Python may be 3.9: its dataclasses don't know `kw_only` yet.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from edgepack import errors
-from edgepack.records import Json
+
+if TYPE_CHECKING:
+    from edgepack.records import Json
 
 DTYPES: Final = ("int8", "uint8", "int16", "int32", "int64", "bool", "float16", "float32")
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class OutputCheck:
     """How far one output of some kernels is from the reference kernels' output.
 
@@ -38,7 +43,7 @@ class OutputCheck:
         return self.difference <= self.tolerance
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class GoldenReport:
     """Result of running a package's golden vectors somewhere."""
 
@@ -53,7 +58,7 @@ class GoldenReport:
         return all(output.holds for output in self.outputs)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Golden:
     """Vectors of one model.
 

@@ -1,0 +1,199 @@
+"""The file that is sent to devices: alone in a folder it checks, measures, and tells every failure apart."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import vermin
+
+from edgepack import errors
+from edgepack.benchmark import runner
+from edgepack.benchmark.runner import RunnerModel, RunnerRequest
+from edgepack.bundle import make_golden
+from edgepack.records import TensorSpec, file_sha256
+from tests import handmade
+
+TIMEOUT_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is sent: the runner, a model, its golden vectors with their table."""
+    folder = tmp_path_factory.mktemp("made")
+    (folder / runner.RUNNER_FILE).write_bytes(runner.build_runner())
+    model = handmade.quantizer(folder / "m.tflite", scale=0.1, zero_point=3)
+    table, body = make_golden(model, (TensorSpec(name="x", shape=(None, 64), dtype="float32"),)).encode()
+    (folder / "golden.bin").write_bytes(body)
+    (folder / "table.json").write_text(json.dumps(table))
+    return folder
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path) -> Path:
+    """What lies on the device."""
+    shutil.copytree(made, tmp_path / "device")
+    return tmp_path / "device"
+
+
+def _request(folder: Path, *, checked: bool = False, **other: Any) -> RunnerRequest:
+    sent = RunnerModel(
+        file="m.tflite",
+        sha256=file_sha256(folder / "m.tflite"),
+        golden=json.loads((folder / "table.json").read_text()) if checked else None,
+        golden_file="golden.bin" if checked else None,
+    )
+    return RunnerRequest(**{"task": "time", "models": (sent,), "seconds": 0.1, **other})
+
+
+def _ran(folder: Path, request: RunnerRequest, **environment: str) -> str:
+    """Standard output of the runner, which finds no other edgepack than its own."""
+    (folder / runner.REQUEST_FILE).write_bytes(runner.request_bytes(request))
+    command = [sys.executable, "-W", "error", runner.RUNNER_FILE, runner.REQUEST_FILE]
+    surroundings = {**os.environ, "PYTHONPATH": "", **environment}
+    done = subprocess.run(
+        command, cwd=folder, env=surroundings, capture_output=True, text=True, timeout=TIMEOUT_S
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.stdout
+
+
+def test_it_is_the_same_file_each_time() -> None:
+    assert runner.build_runner() == runner.build_runner()
+
+
+def test_checks_and_measures(folder: Path) -> None:
+    status = runner.parse_status(_ran(folder, _request(folder, checked=True)), device="here")
+    assert status is not None and status["golden"][0]["holds"]
+    (measured,) = runner.measurements(status)
+    assert measured.latency_ms.p50 > 0 and measured.sha256 == file_sha256(folder / "m.tflite")
+    assert len(measured.circumstances.states) == 4 and measured.circumstances.runtime == "litert"
+
+
+def test_two_in_turns_and_many_in_one_session(folder: Path) -> None:
+    (model,) = _request(folder).models
+    pair = _request(folder, task="time_pair", models=(model, model), seconds=0.3, rounds=3)
+    status = runner.parse_status(_ran(folder, pair), device="here")
+    assert status is not None and runner.comparison(status).rounds == 3
+    many = _request(folder, task="time_each", models=(model, model), seconds=0.02, rounds=2)
+    status = runner.parse_status(_ran(folder, many), device="here")
+    assert status is not None and [len(each) for each in status["results"][0]["p10_ns"]] == [2, 2]
+
+
+def _failure(folder: Path, request: RunnerRequest, **environment: str) -> errors.EdgepackError:
+    with pytest.raises(errors.EdgepackError) as raised:
+        runner.parse_status(_ran(folder, request, **environment), device="pi")
+    assert str(raised.value).startswith("pi: ")
+    return raised.value
+
+
+def test_a_damaged_file(folder: Path) -> None:
+    request = _request(folder)
+    with (folder / "m.tflite").open("ab") as file:
+        file.write(b"x")
+    error = _failure(folder, request)
+    assert isinstance(error, errors.DeviceError) and "damaged on its way" in str(error)
+
+
+def test_another_arithmetic(folder: Path) -> None:
+    request = _request(folder, checked=True)
+    body = bytearray((folder / "golden.bin").read_bytes())
+    body[-1] ^= 0x40
+    (folder / "golden.bin").write_bytes(body)
+    error = _failure(folder, request)
+    assert isinstance(error, errors.ModelError) and "does not compute the model" in str(error)
+
+
+def test_an_absent_runtime(folder: Path) -> None:
+    error = _failure(folder, _request(folder, runtime="absent"))
+    assert isinstance(error, errors.MissingDependencyError) and "absent" in str(error)
+
+
+def test_no_numpy(folder: Path) -> None:
+    (folder / "numpy.py").write_text("raise ImportError('built for another processor')")
+    error = _failure(folder, _request(folder), PYTHONPATH=str(folder))
+    assert isinstance(error, errors.MissingDependencyError) and "another processor" in str(error)
+
+
+@pytest.mark.parametrize(("number", "name"), [(11, "SIGSEGV"), (9, "SIGKILL")])
+def test_a_signal_is_told_with_its_number(folder: Path, number: int, name: str) -> None:
+    (folder / "numpy.py").write_text(f"import os; os.kill(os.getpid(), {number})")
+    error = _failure(folder, _request(folder), PYTHONPATH=str(folder))
+    assert isinstance(error, errors.ChildCrashError) and (error.cause, error.signal) == ("signal", number)
+    assert name in str(error)
+
+
+def test_a_time_limit(folder: Path) -> None:
+    (folder / "numpy.py").write_text("import time; time.sleep(60)")
+    error = _failure(folder, _request(folder, timeout_s=0.5), PYTHONPATH=str(folder))
+    assert isinstance(error, errors.ChildCrashError) and error.cause == "timeout"
+
+
+def test_a_memory_limit(folder: Path) -> None:
+    (folder / "numpy.py").write_text("bytearray(1 << 40)")
+    error = _failure(folder, _request(folder, memory_bytes=1 << 30), PYTHONPATH=str(folder))
+    assert isinstance(error, errors.ChildCrashError) and error.cause == "memory"
+
+
+def test_a_model_that_is_none(folder: Path) -> None:
+    (folder / "m.tflite").write_bytes(b"TFL3 of sorts")
+    model = RunnerModel(file="m.tflite", sha256=file_sha256(folder / "m.tflite"))
+    error = _failure(folder, RunnerRequest(task="time", models=(model,)))
+    assert isinstance(error, errors.ModelError) and "cannot load it" in str(error)
+
+
+def test_an_absent_file(folder: Path) -> None:
+    request = _request(folder)
+    (folder / "m.tflite").unlink()
+    assert isinstance(_failure(folder, request), errors.StorageError)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"task": "dance"},
+        {"models": ()},
+        {"threads": 0},
+        {"models": (RunnerModel(file="../m.tflite", sha256="0" * 64),)},
+        {"task": "time_pair"},
+    ],
+)
+def test_a_request_without_sense(folder: Path, wrong: dict[str, Any]) -> None:
+    request = dataclasses.replace(_request(folder), **wrong)
+    with pytest.raises(errors.BadInputError):
+        runner.request_bytes(request)
+    with pytest.raises(errors.BadInputError):
+        RunnerRequest.from_json(json.loads(json.dumps(request.to_json())))
+
+
+def test_answers_of_others_are_passed_over() -> None:
+    assert runner.parse_status("Welcome to the Pi!\nedgepack-runner {half a li", device="pi") is None
+    said = 'motd\nedgepack-runner {"progress": 0.5}\nedgepack-runner {"status": "ok", "results": []}\nbye\n'
+    assert runner.parse_status(said, device="pi") == {"status": "ok", "results": []}
+    assert [runner.parse_progress(line) for line in said.splitlines()] == [None, 0.5, None, None]
+
+
+def test_old_pythons_are_told_so(tmp_path: Path) -> None:
+    """Whatever runs the first file must be able to read it: syntax of Python 2.7, the check before all else."""
+    members = zipfile.ZipFile(io.BytesIO(runner.build_runner()))
+    start = members.read("__main__.py").decode()
+    assert vermin.visit(start).minimum_versions()[0] in ((0, 0), (2, 0), (2, 6), (2, 7))
+    assert start.index("version_info <") < start.index("edgepack.runtime.runner import")
+
+
+def test_the_rest_needs_no_more_than_python_3_9() -> None:
+    members = zipfile.ZipFile(io.BytesIO(runner.build_runner()))
+    for name in members.namelist():
+        config = vermin.Config()
+        config.set_eval_annotations(False)
+        found = vermin.visit(members.read(name).decode(), config).minimum_versions()
+        assert found[1] is not None and found[1] <= (3, 9), name
