@@ -96,6 +96,8 @@ class Device(BaseModel):
     """Interpreter that runs the model there."""
     accelerator: str | None = None
     """Vela's --accelerator-config for an NPU."""
+    decoders: Words = ()
+    """What its runtime unpacks of a stored model: "lut" for the operator DECODE of tflite-micro, from August 2026 on."""
     threads: Positive = 1
     transport: Literal["local", "ssh", "adb", "xcode", "serial", "none"]
     """How edgepack would reach it."""

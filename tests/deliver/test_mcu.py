@@ -19,9 +19,10 @@ import pytest
 from edgepack import device, errors
 from edgepack.deliver import deliver
 from edgepack.deliver import mcu as receiver
-from edgepack.deliver.mcu import images, operators
+from edgepack.deliver.mcu import images
 from edgepack.deliver.options import Options
 from edgepack.deliver.subject import Subject
+from edgepack.embedded import operators
 
 NEEDS_GCC = pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc here")
 CHECK = """

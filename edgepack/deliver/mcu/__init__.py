@@ -5,8 +5,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from edgepack import errors, tflite
-from edgepack.deliver.mcu import images, operators, source_code
+from edgepack import embedded, errors, tflite
+from edgepack.deliver.mcu import images, source_code
 from edgepack.deliver.options import Options
 from edgepack.deliver.subject import Subject
 from edgepack.deliver.tree import Tree
@@ -21,7 +21,7 @@ def tree(subject: Subject, options: Options) -> Tree:
     """
     _require_room(subject, options)
     model = _model(subject)
-    methods = operators.resolver_methods(model)
+    methods = embedded.resolver_methods(model)
     names = source_code.names_of(subject, model)
     declared, defined, count = source_code.golden_source(subject)
     tensors = (*subject.inputs, *subject.outputs)

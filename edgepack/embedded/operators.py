@@ -6,6 +6,7 @@ from typing import Final
 
 from edgepack import errors
 from edgepack.tflite import Model
+from edgepack.tflite.lut import DECODE
 
 _NAMES: Final = """
     ABS ADD ADD_N ARG_MAX ARG_MIN ASSIGN_VARIABLE AVERAGE_POOL_2D BATCH_MATMUL BATCH_TO_SPACE_ND BROADCAST_ARGS
@@ -20,6 +21,9 @@ _NAMES: Final = """
 """
 KERNELS: Final = frozenset(_NAMES.split())
 """Built-in operators with a kernel in tflite-micro (micro_mutable_op_resolver.h, 2026)."""
+ETHOS_U: Final = "ethos-u"
+CUSTOM_METHODS: Final = {DECODE: "AddDecode", ETHOS_U: "AddEthosU"}
+"""Custom operators that tflite-micro brings, and what registers them."""
 SPELLED: Final = {
     "BATCH_MATMUL": "BatchMatMul",
     "CUMSUM": "CumSum",
@@ -29,20 +33,26 @@ SPELLED: Final = {
 """Where the resolver's method is not the operator's name in capitals and small letters."""
 
 
+def unsupported(model: Model) -> tuple[str, ...]:
+    """Operators that tflite-micro has no kernel for, sorted."""
+    used = {(op.name, op.custom) for subgraph in model.subgraphs for op in subgraph.ops}
+    return tuple(sorted(name for name, custom in used if name not in (CUSTOM_METHODS if custom else KERNELS)))
+
+
 def resolver_methods(model: Model) -> tuple[str, ...]:
     """The calls that register what the model needs: "AddConv2D", … sorted.
 
     Raises:
       BadInputError: tflite-micro has no kernel for an operator; names it.
     """
-    used = {(op.name, op.custom) for subgraph in model.subgraphs for op in subgraph.ops}
-    foreign = sorted(name for name, custom in used if custom or name not in KERNELS)
+    foreign = unsupported(model)
     if foreign:
         raise errors.BadInputError(
             f"tflite-micro has no kernel for {', '.join(foreign)}; build the package for a microcontroller "
             "(edgepack build --device …), or take --to linux"
         )
-    return tuple(sorted(f"Add{spelled(name)}" for name, _ in used))
+    used = {(op.name, op.custom) for subgraph in model.subgraphs for op in subgraph.ops}
+    return tuple(sorted(CUSTOM_METHODS[name] if custom else f"Add{spelled(name)}" for name, custom in used))
 
 
 def spelled(name: str) -> str:
