@@ -27,14 +27,15 @@ class Observed:
 
     Attributes:
       histogram: counts over equal bins from `low` to `high`, int64 [bins].
-      channel_low, channel_high, channel_mean: per position of the last axis, float64 [channels]; one channel for
-        tensors without a second axis.
+      channel_low, channel_high, channel_mean, channel_square: per position of the last axis, float64 [channels]; one
+        channel for tensors without a second axis. The square is the mean of the squares.
     """
 
     histogram: Array
     channel_low: Array
     channel_high: Array
     channel_mean: Array
+    channel_square: Array
 
     @property
     def low(self) -> float:
@@ -59,10 +60,10 @@ def observe(
     floors: Mapping[str, float] | None = None,
     timeout_s: float = DEFAULT_TIMEOUT_S,
 ) -> dict[int, Observed]:
-    """Runs a float model over samples and looks at some of its tensors.
+    """Runs a model over samples and looks at some of its tensors, as they are stored.
 
     Args:
-      model: float .tflite with a batch of 1.
+      model: .tflite with a batch of 1; of a quantized one the integers are seen.
       dataset: samples.
       tensors: their numbers in the first subgraph.
       scratch: existing directory for the answer.

@@ -58,6 +58,7 @@ class _Span:
         self.histogram = np.zeros(BINS, np.int64)
         self.channels: tuple[Array, Array] | None = None
         self.sums: Array | float = 0.0
+        self.squares: Array | float = 0.0
         self.rows = 0
 
     def widen(self, values: Array) -> None:
@@ -71,6 +72,7 @@ class _Span:
         self.channels = (low, high)
         self.low, self.high = min(self.low, float(low.min())), max(self.high, float(high.max()))
         self.sums = self.sums + rows.sum(axis=0)
+        self.squares = self.squares + (rows**2).sum(axis=0)
         self.rows += len(rows)
 
     def count(self, values: Array) -> None:
@@ -88,6 +90,7 @@ class _Span:
             "channel_low": low,
             "channel_high": high,
             "channel_mean": np.asarray(self.sums / max(1, self.rows)).reshape(-1),
+            "channel_square": np.asarray(self.squares / max(1, self.rows)).reshape(-1),
         }
 
 
