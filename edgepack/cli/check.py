@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgepack.cli.parameters import DEVICE, RECIPE
+
 if TYPE_CHECKING:
     from edgepack.pipeline.preflight import Preflight
 
 
 @click.command("check")
-@click.argument("recipe", type=click.Path(path_type=Path))
+@click.argument("recipe", type=RECIPE)
 @click.option(
     "--device",
     "devices",
     multiple=True,
+    type=DEVICE,
     metavar="NAME",
     help="Check against this device profile; repeatable.",
 )

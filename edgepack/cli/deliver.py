@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from edgepack.cli.parameters import DEVICE
+
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -34,7 +36,7 @@ def number(context: click.Context, parameter: click.Parameter, value: str | None
 )
 @click.option("--trust", type=FILE, help="Trust file that names the keys.")
 @click.option("--allow-unsigned", is_flag=True, help="Take a package that nobody vouches for.")
-@click.option("--device", "device_name", metavar="NAME", help="The board that it must fit.")
+@click.option("--device", "device_name", type=DEVICE, metavar="NAME", help="The board that it must fit.")
 @click.option(
     "--namespace", default="com.example.models", show_default=True, help="Of app packages and bundles."
 )

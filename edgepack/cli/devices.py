@@ -8,6 +8,8 @@ from typing import Final
 
 import click
 
+from edgepack.cli.parameters import DEVICE
+
 ELSEWHERE: Final[dict[str, tuple[str, str]]] = {
     "probe": ("edgepack.cli.probe", "Measure a device that can be reached and write its profile."),
     "emulate": ("edgepack.cli.emulate", "Set up a device's user space here, under an emulator."),
@@ -56,7 +58,7 @@ def command(context: click.Context, as_json: bool) -> int:
 
 
 @command.command("show")
-@click.argument("name")
+@click.argument("name", type=DEVICE)
 @as_json_option
 def show(name: str, as_json: bool) -> int:
     """Show the profile NAME with the sources of its numbers."""

@@ -6,9 +6,11 @@ import json
 
 import click
 
+from edgepack.cli.parameters import DEVICE
+
 
 @click.command("emulate")
-@click.argument("name")
+@click.argument("name", type=DEVICE)
 @click.option("--mirror", metavar="URL", help="Debian archive to take packages from; else that of apt here.")
 @click.option("--again", is_flag=True, help="Set up anew, even where it is done.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON (edgepack.emulation/1).")

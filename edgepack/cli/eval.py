@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
+from edgepack.cli.parameters import RECIPE
+
 
 @click.command("eval")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option(
-    "--recipe", required=True, type=click.Path(path_type=Path), help="Whose data, preprocessing and metric."
-)
+@click.option("--recipe", required=True, type=RECIPE, help="Whose data, preprocessing and metric.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON (edgepack.eval/1).")
 @click.option(
     "--trust-code", is_flag=True, help="Allow the recipe to import its own Python (layers, data, metric)."

@@ -9,11 +9,14 @@ from pathlib import Path
 import click
 
 from edgepack.cli.deliver import FILE, number
+from edgepack.cli.parameters import DEVICE
 
 
 @click.command("flash")
 @click.argument("package", type=FILE)
-@click.option("--device", "device_name", required=True, metavar="NAME", help="Profile of the board.")
+@click.option(
+    "--device", "device_name", required=True, type=DEVICE, metavar="NAME", help="Profile of the board."
+)
 @click.option("--port", help="Serial port, debug probe, or folder of the board's UF2 drive.")
 @click.option("--address", required=True, callback=number, metavar="ADDRESS", help="Where the model goes.")
 @click.option("--slot-bytes", callback=number, metavar="BYTES", help="What it may take there.")
