@@ -140,6 +140,7 @@ def _settled(target: Target, recipe: Recipe, made: Sequence[tuple[Search, Worked
         claims=(*basis.claims, *found.claims),
         keep={**basis.keep, **found.keep},
         ledger=[*basis.ledger, *found.ledger, totals_entry(STAGE, totals(chosen.candidate.path, recipe))],
+        passed=(*basis.passed, (STAGE, chosen.candidate)),
     )
     return found, worked
 

@@ -29,12 +29,14 @@ class Worked:
       claims: what the exported file must show.
       keep: what every further training must hold, by layer; see `plan.Step`.
       ledger: what each step did to each layer, as found in its file.
+      passed: (title, file) of the model before any step and after each.
     """
 
     candidate: Candidate
     claims: tuple[Claim, ...] = ()
     keep: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
     ledger: list[LedgerEntry] = field(default_factory=list)
+    passed: tuple[tuple[str, Candidate], ...] = ()
 
 
 def run_steps(
@@ -57,6 +59,7 @@ def run_steps(
     worked = after or Worked(candidate=first)
     if after is None:
         worked.ledger.append(totals_entry("float model", totals(first.path, recipe)))
+        worked.passed = (("float model", first),)
     found: dict[int, dict[str, dict[str, Json]]] = {}
     claims: list[Claim] = []
     origins: dict[str, str] = {}
@@ -73,6 +76,7 @@ def run_steps(
             )
             origins = {} if step.settings.makes_new_architecture else origins | _origins(result, origins)
             worked.ledger += [*_ledger(step, result), totals_entry(step.title, record["totals"])]
+            worked.passed = (*worked.passed, (step.title, worked.candidate))
         worked.ledger += current.notes
         claims = list(current.claims)
         current = _resumed(current, worked.candidate, recipe, origins)

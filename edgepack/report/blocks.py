@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias, Union
+from typing import Final, Literal, TypeAlias, Union
 
 from edgepack.report import figures
 
@@ -62,6 +63,12 @@ class Picture:
     numbers: Table | None = None
     wide: bool = False
 
+    @property
+    def spans(self) -> bool:
+        """Whether it needs the page's whole width."""
+        found = re.match(r'<svg[^>]*? width="(\d+)', self.svg)
+        return found is not None and int(found[1]) > SPANNING
+
 
 @dataclass(frozen=True, kw_only=True)
 class Pictures:
@@ -116,6 +123,8 @@ class Facts:
     kind: Literal["facts"] = "facts"
 
 
+SPANNING: Final = 535
+"""Pixels from which a picture stands alone in its row."""
 Block: TypeAlias = Union[Text, Notice, Table, Pictures, Examples, Facts]  # noqa: UP007 (3.10)
 
 

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
 
 from edgepack import __version__
 from edgepack.report import summary
+from edgepack.report.anatomy import parts
 from edgepack.report.blocks import Section
-from edgepack.report.documents import Packaged
-from edgepack.report.sections import stages
+from edgepack.report.material import Material, collected
+from edgepack.report.noise import pairs
+from edgepack.report.sections import (
+    answers,
+    bytes,
+    data,
+    environment,
+    front,
+    latency,
+    layers,
+    robustness,
+    stages,
+)
 from edgepack.report.subject import Subject
 from edgepack.report.summary import Gauge
-
-SECTIONS: Final[tuple[Callable[[Subject, Packaged], Section | None], ...]] = (stages.section,)
-"""In the order of the page."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,13 +65,35 @@ def reported(subject: Subject, against: Subject | None = None) -> Report:
         for item in subject.packages
     )
     detailed = next((item for item in subject.packages if item.sizes is not None), None)
-    found = [make(subject, detailed) for make in SECTIONS] if detailed is not None else []
+    sections: tuple[Section, ...] = ()
+    if detailed is not None:
+        with collected(subject, detailed) as material:
+            sections = tuple(_sections(material))
     return Report(
         title=subject.title,
         passed=subject.passed,
         headline=summary.headline(subject.packages),
         reasons=subject.build.reasons,
         devices=devices,
-        sections=tuple(section for section in found if section is not None),
+        sections=sections,
         against=against.title if against is not None else "",
     )
+
+
+def _sections(material: Material) -> Iterator[Section]:
+    """The page below its top, in order; what a subject does not hold is told at the end."""
+    found = parts(material)
+    both = pairs(material, found)
+    made = (
+        stages.section(material),
+        front.section(material),
+        answers.section(material),
+        layers.section(material, found, both),
+        bytes.section(material, found),
+        latency.section(material),
+        robustness.section(material),
+        data.section(material),
+        environment.promises(material),
+    )
+    yield from (section for section in made if not isinstance(section, str))
+    yield environment.section(material, [section for section in made if isinstance(section, str)])

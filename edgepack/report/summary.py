@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from edgepack.report import figures
-from edgepack.report.documents import Packaged
+from edgepack.report.documents import Packaged, Weighed
 
 SIZES: Final = (
     ("delivered_bytes", "Delivered", "over the air, brotli"),
@@ -90,19 +91,18 @@ def _sizes(packaged: Packaged, previous: Packaged | None) -> Iterator[Gauge]:
         same = packaged.sizes.flash_bytes == packaged.sizes.file_bytes
         if key == "flash_bytes" and same and packaged.budget.get("max_flash_bytes") is None:
             continue  # the same number once more says nothing
-        yield _cost(
-            key, label, note, packaged, previous, lambda item, key=key: getattr(item.sizes, key, None)
-        )
+        yield _cost(key, label, note, packaged, previous, partial(_size, key))
+
+
+def _size(key: str, weighed: Weighed) -> float | None:
+    return float(getattr(weighed.sizes, key)) if weighed.sizes is not None else None
 
 
 def _latency(packaged: Packaged, previous: Packaged | None) -> Iterator[Gauge]:
     latency = packaged.latency_ms
     if latency is None or _number(latency.get("p50")) is None:
         return
-    told = packaged.benchmark or {}
-    note = f"p90 {figures.milliseconds(_number(latency.get('p90')))}"
-    if isinstance(told.get("circumstances"), str):
-        note += f"; {told['circumstances']}"
+    note = f"p90 {figures.milliseconds(_number(latency.get('p90')))}; {_where(packaged)}"
     yield _cost(
         "latency_ms",
         "Latency, median",
@@ -113,6 +113,16 @@ def _latency(packaged: Packaged, previous: Packaged | None) -> Iterator[Gauge]:
         shown=figures.milliseconds,
         faster=True,
     )
+
+
+def _where(packaged: Packaged) -> str:
+    """On what it was measured, in a few words."""
+    told = (packaged.benchmark or {}).get("artifact")
+    if not isinstance(told, Mapping):
+        return "where is not known"
+    threads = told.get("threads")
+    words = [str(told.get("cpu") or "this machine"), f"{threads} thread{'' if threads == 1 else 's'}"]
+    return ", ".join(words + (["unstable"] if told.get("stable") is False else []))
 
 
 def _work(packaged: Packaged, previous: Packaged | None) -> Iterator[Gauge]:
@@ -134,7 +144,7 @@ def _cost(
     note: str,
     packaged: Packaged,
     previous: Packaged | None,
-    read: Callable[[Any], float | None],
+    read: Callable[[Weighed], float | None],
     *,
     shown: Callable[[float | None], str] = figures.size,
     faster: bool = False,

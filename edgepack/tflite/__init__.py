@@ -10,10 +10,10 @@ from edgepack.tflite.arithmetic import (
     operators,
     stateful,
 )
-from edgepack.tflite.macs import loops, macs, parameters
+from edgepack.tflite.macs import loops, macs, op_macs, parameters
 from edgepack.tflite.model import Model, Op, Tensor
 from edgepack.tflite.model import load as read
-from edgepack.tflite.sizes import byte_ledger, sizes
+from edgepack.tflite.sizes import byte_ledger, byte_spans, sizes
 
 __all__ = [
     "Model",
@@ -22,12 +22,14 @@ __all__ = [
     "adopt",
     "broken_recurrences",
     "byte_ledger",
+    "byte_spans",
     "computing_float_ops",
     "foreign_ops",
     "interface",
     "invariants",
     "loops",
     "macs",
+    "op_macs",
     "operators",
     "parameters",
     "read",

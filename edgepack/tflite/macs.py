@@ -22,6 +22,11 @@ def macs(model: Model) -> int:
     return sum(_op_macs(op, subgraph) for subgraph in model.subgraphs for op in subgraph.ops)
 
 
+def op_macs(model: Model) -> list[int]:
+    """Multiply-adds of each op of the main subgraph, in order; counted as in `macs`."""
+    return [_op_macs(op, model.main) for op in model.main.ops]
+
+
 def loops(model: Model) -> bool:
     """Whether the model has WHILE ops, so that `macs` is a lower bound."""
     return any(op.name == "WHILE" for subgraph in model.subgraphs for op in subgraph.ops)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from edgepack import errors
@@ -24,6 +25,20 @@ def sizes(path: Path) -> Sizes:
     return Sizes(file_bytes=len(data), delivered_bytes=delivered, flash_bytes=len(data))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """Bytes of a file and what they serve.
+
+    Attributes:
+      purpose: a key of `byte_ledger`.
+      tensor: number of the main subgraph's tensor that they belong to; None where they belong to none of it.
+    """
+
+    purpose: str
+    tensor: int | None
+    size_bytes: int
+
+
 def byte_ledger(model: Model) -> dict[str, int]:
     """Bytes by what they serve; the values add up to the file's size.
 
@@ -32,28 +47,41 @@ def byte_ledger(model: Model) -> dict[str, int]:
       "quantization" (scales and zero points), "names", "metadata", "structure" (everything else: tables,
       offsets, padding).
     """
+    found = dict.fromkeys(("weights", "other constants", "quantization", "names", "metadata", "structure"), 0)
+    for span in byte_spans(model):
+        found[span.purpose] += span.size_bytes
+    return found
+
+
+def byte_spans(model: Model) -> list[Span]:
+    """Every byte of the file by what it serves, tensor by tensor; a constant that several share counts for the first."""
     weights, others, scales = _Spans(), _Spans(), _Spans()
     metadata = set(model.metadata.values())
-    names = 0
-    for subgraph in model.subgraphs:
+    found = []
+    for number, subgraph in enumerate(model.subgraphs):
         for tensor in subgraph.tensors:
-            names += len(tensor.name.encode()) + 1 if tensor.name else 0
+            index = tensor.index if number == 0 else None
+            found.append(Span(purpose="names", tensor=index, size_bytes=_name_bytes(tensor.name)))
             if tensor.constant is not None and tensor.constant not in metadata:
-                (weights if is_weight(tensor.dtype, tensor.quantization is not None) else others).add(
-                    model.buffers[tensor.constant]
-                )
+                weight = is_weight(tensor.dtype, tensor.quantization is not None)
+                size_bytes = (weights if weight else others).add(model.buffers[tensor.constant])
+                purpose = "weights" if weight else "other constants"
+                found.append(Span(purpose=purpose, tensor=index, size_bytes=size_bytes))
             if tensor.quantization is not None:
-                scales.add(tensor.quantization.scale)
-                scales.add(tensor.quantization.zero_point)
-    found = {
-        "weights": weights.total,
-        "other constants": others.total,
-        "quantization": scales.total,
-        "names": names,
-        "metadata": sum(model.buffers[index].size for index in metadata),
-    }
-    found["structure"] = max(0, model.size_bytes - sum(found.values()))
-    return found
+                both = (tensor.quantization.scale, tensor.quantization.zero_point)
+                size_bytes = sum(scales.add(array) for array in both)
+                found.append(Span(purpose="quantization", tensor=index, size_bytes=size_bytes))
+    described = sum(model.buffers[index].size for index in metadata)
+    found.append(Span(purpose="metadata", tensor=None, size_bytes=described))
+    rest = max(0, model.size_bytes - sum(span.size_bytes for span in found))
+    return [
+        *(span for span in found if span.size_bytes),
+        Span(purpose="structure", tensor=None, size_bytes=rest),
+    ]
+
+
+def _name_bytes(name: str) -> int:
+    return len(name.encode()) + 1 if name else 0
 
 
 def is_weight(dtype: str, quantized: bool) -> bool:
@@ -66,10 +94,11 @@ class _Spans:
 
     def __init__(self) -> None:
         self._seen: set[int] = set()
-        self.total = 0
 
-    def add(self, array: Array) -> None:
+    def add(self, array: Array) -> int:
+        """Bytes that were not counted before."""
         address = int(array.__array_interface__["data"][0])
-        if array.size and address not in self._seen:
-            self._seen.add(address)
-            self.total += array.nbytes
+        if not array.size or address in self._seen:
+            return 0
+        self._seen.add(address)
+        return array.nbytes

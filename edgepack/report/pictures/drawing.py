@@ -26,12 +26,14 @@ ATTRIBUTES: Final = frozenset(
         "font-weight", "font-style", "dominant-baseline", "display", "id", "clip-path",
     }
 )  # fmt: skip
+GEOMETRY: Final = frozenset({"d", "transform", "x", "y", "x1", "x2", "y1", "y2"})
 DECIMALS: Final = re.compile(r"-?\d+\.\d{3,}")
-WIDTH: Final = 520
+WIDTH: Final = 350
 """Of a picture's plot, before it is scaled to its place."""
 
 CONFIG: Final[Mapping[str, Any]] = {
     "background": None,
+    "padding": {"left": 22, "right": 30, "top": 6, "bottom": 6},
     "font": "system-ui, sans-serif",
     "view": {"stroke": None},
     "axis": {
@@ -64,6 +66,7 @@ def drawn(description: Mapping[str, Any], *, name: str) -> str:
         raise errors.MissingDependencyError(
             "pictures need vl-convert-python, which is not installed; install it with: pip install 'edgepack[report]'"
         ) from error
+    # Text is measured here in another font than the reader's: the padding takes up the difference.
     if "/vega/" in description.get("$schema", ""):
         svg = vl_convert.vega_to_svg(dict(description), allowed_base_urls=[])
     else:
@@ -86,8 +89,7 @@ def harmless(svg: str, *, name: str) -> str:
     root.set("role", "img")
     root.set("aria-label", name)
     ElementTree.register_namespace("", SVG)
-    text = ElementTree.tostring(root, encoding="unicode", short_empty_elements=True)
-    return DECIMALS.sub(lambda found: f"{float(found[0]):.2f}", text)
+    return ElementTree.tostring(root, encoding="unicode", short_empty_elements=True)
 
 
 def _cleaned(element: ElementTree.Element, prefix: str) -> None:
@@ -105,6 +107,8 @@ def _cleaned(element: ElementTree.Element, prefix: str) -> None:
             element.set(name, value.replace("#", "#" + prefix))
         elif name == "class":
             del element.attrib[name]
+        elif name in GEOMETRY:
+            element.set(name, DECIMALS.sub(lambda found: f"{float(found[0]):.2f}", value))
     if described and not axis:
         title = ElementTree.Element(f"{{{SVG}}}title")
         title.text = described

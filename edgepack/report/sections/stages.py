@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from edgepack.report import figures
 from edgepack.report.blocks import Block, Cell, Column, Notice, Picture, Pictures, Section, cell, table
-from edgepack.report.documents import LedgerLine, Packaged
-from edgepack.report.pictures import waterfall
+from edgepack.report.documents import LedgerLine, Packaged, StageLine
+from edgepack.report.material import Material
+from edgepack.report.pictures import dots, waterfall
 from edgepack.report.pictures.drawing import drawn
-from edgepack.report.subject import Subject
 
 COLUMNS = (
     Column(title="Stage"),
@@ -22,11 +22,12 @@ COLUMNS = (
 )
 
 
-def section(subject: Subject, packaged: Packaged) -> Section | None:
-    """None where nothing was done to a model."""
+def section(material: Material) -> Section | str:
+    """The section, or why there is none."""
+    packaged = material.packaged
     totals = [line for line in packaged.ledger if line.action == "model"]
     if not totals:
-        return None
+        return "stages: the ledger is empty"
     blocks: list[Block] = [*_pictures(packaged), _table(packaged, totals)]
     left = _left_alone(packaged)
     if left:
@@ -46,36 +47,39 @@ def _pictures(packaged: Packaged) -> Iterator[Block]:
 
 
 def _bytes(packaged: Packaged) -> Picture | None:
-    known = [line for line in packaged.stages if line.estimated_bytes is not None]
-    if (
-        len(known) < 2
-        or packaged.sizes is None
-        or packaged.baseline is None
-        or packaged.baseline.sizes is None
-    ):
-        steps = _ends(packaged)
-    else:
-        steps = [("float .tflite", packaged.baseline.sizes.delivered_bytes)]
-        steps += [(line.stage, line.estimated_bytes or 0) for line in known[1:]]
-        steps += [("shipped .tflite", packaged.sizes.delivered_bytes)]
-    if not steps:
-        return None
-    told = [(name, float(count), figures.size(count)) for name, count in steps]
-    caption = "Delivered bytes after each stage (between the ends estimated from the entropy of the weights)"
-    return Picture(caption=caption, svg=drawn(waterfall.bars(told, unit="bytes"), name=caption), wide=True)
-
-
-def _ends(packaged: Packaged) -> list[tuple[str, int]]:
     if packaged.sizes is None or packaged.baseline is None or packaged.baseline.sizes is None:
-        return []
-    return [
-        ("float .tflite", packaged.baseline.sizes.delivered_bytes),
-        ("shipped .tflite", packaged.sizes.delivered_bytes),
+        return None
+    known = [line for line in packaged.stages if line.estimated_bytes is not None]
+    between = [
+        ("rounded to int8" if number == 0 else line.stage, line.estimated_bytes or 0)
+        for number, line in enumerate(known)
     ]
+    whole = packaged.baseline.sizes.delivered_bytes, packaged.sizes.delivered_bytes
+    steps = [("float .tflite", whole[0]), *between, ("shipped .tflite", whole[1])]
+    told = [(name, float(count), figures.size(count)) for name, count in steps]
+    caption = "Delivered bytes" + (
+        ", between the ends estimated from the weights after each stage" if known else ""
+    )
+    return Picture(
+        caption=caption,
+        svg=drawn(
+            waterfall.bars([(name, count / 1000, shown) for name, count, shown in told], unit="KB"),
+            name=caption,
+        ),
+        wide=True,
+    )
 
 
 def _metric(packaged: Packaged) -> Picture | None:
-    return None
+    known = [(line.stage, line.metric) for line in packaged.stages if line.metric is not None]
+    if len(known) < 2 or packaged.metric is None:
+        return None
+    told = [(stage, value, figures.score(value)) for stage, value in known]
+    samples = next((line.samples for line in packaged.stages if line.samples), 0)
+    caption = f"{packaged.metric.name} of the Keras model after each stage, on {samples:,} evaluation samples"
+    return Picture(
+        caption=caption, svg=drawn(dots.steps(told, unit=packaged.metric.name), name=caption), wide=True
+    )
 
 
 def _table(packaged: Packaged, totals: list[LedgerLine]) -> Block:
@@ -86,11 +90,11 @@ def _table(packaged: Packaged, totals: list[LedgerLine]) -> Block:
             line.stage == entry.stage and bool(line.layer) and line.action == "acted"
             for line in packaged.ledger
         )
-        rows.append(_row(entry, acted, stages.get(entry.stage), packaged))
+        rows.append(_row(entry, acted, stages.get(entry.stage)))
     return table("What each stage left in its file", COLUMNS, rows, sortable=False)
 
 
-def _row(entry: LedgerLine, acted: int, stage: object, packaged: Packaged) -> list[Cell]:
+def _row(entry: LedgerLine, acted: int, stage: StageLine | None) -> list[Cell]:
     found = entry.found
     sparsity = found.get("sparsity")
     return [
@@ -99,8 +103,8 @@ def _row(entry: LedgerLine, acted: int, stage: object, packaged: Packaged) -> li
         cell(f"{found['parameters']:,}" if isinstance(found.get("parameters"), int) else figures.UNKNOWN),
         cell(figures.share(sparsity) if isinstance(sparsity, int | float) else figures.UNKNOWN),
         cell(found.get("distinct_per_channel", figures.UNKNOWN)),
-        cell(figures.size(getattr(stage, "estimated_bytes", None))),
-        cell(figures.score(getattr(stage, "metric", None))),
+        cell(figures.size(stage.estimated_bytes if stage is not None else None)),
+        cell(figures.score(stage.metric if stage is not None else None)),
     ]
 
 
