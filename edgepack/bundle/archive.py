@@ -14,8 +14,12 @@ MEMBER_LIMITS_BYTES: Final[dict[str, int]] = {
     "model.tflite": (1 << 31) - 1,
     "golden.bin": 256_000_000,
     "recipe.toml": 1_000_000,
+    "device.tflite": 256_000_000,
 }
 """Every member, in the order they lie in the file, and the most that each may hold."""
+OPTIONAL: Final = "device.tflite"
+"""The last one, which a package has only where its device stores another form of the model."""
+REQUIRED: Final = tuple(name for name in MEMBER_LIMITS_BYTES if name != OPTIONAL)
 
 LOCAL: Final = struct.Struct("<4sHHHHHLLLHH")
 CENTRAL: Final = struct.Struct("<4sHHHHHHLLLHHHHHLL")
@@ -36,14 +40,14 @@ def write(members: Mapping[str, bytes]) -> bytes:
     Raises:
       PackageError: a member is missing, unknown or over its limit.
     """
-    if set(members) != set(MEMBER_LIMITS_BYTES):
+    if {*members, OPTIONAL} != set(MEMBER_LIMITS_BYTES):
         raise errors.PackageError(
-            f"a package has the members {', '.join(MEMBER_LIMITS_BYTES)}; got {', '.join(members)}"
+            f"a package has the members {', '.join(REQUIRED)} and perhaps {OPTIONAL}; got {', '.join(members)}"
         )
-    for name, limit in MEMBER_LIMITS_BYTES.items():
-        if len(members[name]) > limit:
+    for name, content in members.items():
+        if len(content) > MEMBER_LIMITS_BYTES[name]:
             raise errors.PackageError(
-                f"{name} has {len(members[name]):,} bytes; a package takes at most {limit:,}"
+                f"{name} has {len(content):,} bytes; a package takes at most {MEMBER_LIMITS_BYTES[name]:,}"
             )
     return b"".join(_pieces(members, {name: zlib.crc32(content) for name, content in members.items()}))
 
@@ -51,7 +55,7 @@ def write(members: Mapping[str, bytes]) -> bytes:
 def _pieces(members: Mapping[str, bytes], checksums: Mapping[str, int]) -> Iterator[bytes]:
     """The archive, piece by piece: what is large is neither copied nor summed twice."""
     directory, offset = bytearray(), 0
-    for name in MEMBER_LIMITS_BYTES:
+    for name in (each for each in MEMBER_LIMITS_BYTES if each in members):
         size, encoded = len(members[name]), name.encode("ascii")
         facts = (STORED, DOS_TIME, DOS_DATE, checksums[name], size, size, len(encoded), 0)
         central = (CENTRAL_MARK, VERSION_MADE_BY, VERSION_NEEDED, 0, *facts, 0, 0, 0, MODE, offset)
@@ -60,7 +64,7 @@ def _pieces(members: Mapping[str, bytes], checksums: Mapping[str, int]) -> Itera
         yield header
         yield members[name]
         offset += len(header) + size
-    count = len(MEMBER_LIMITS_BYTES)
+    count = len(members)
     yield bytes(directory)
     yield END.pack(END_MARK, 0, 0, count, count, len(directory), offset, 0)
 
@@ -84,6 +88,8 @@ def read(data: bytes, source: str) -> dict[str, bytes]:
             raise errors.PackageError(f"{source}: is cut off before {expected}")
         mark, _, flags, method, _, _, crc, packed, size, name_size, extra = LOCAL.unpack_from(data, position)
         name = data[position + LOCAL.size : position + LOCAL.size + name_size]
+        if expected == OPTIONAL and (mark != LOCAL_MARK or name != OPTIONAL.encode("ascii")):
+            break
         if mark != LOCAL_MARK or name != expected.encode("ascii"):
             raise errors.PackageError(f"{source}: has {_shown(mark, name, members)} where {expected} must be")
         if flags or method != STORED or extra or packed != size:

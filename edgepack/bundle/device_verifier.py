@@ -38,7 +38,9 @@ LIMITS_BYTES = {
     "model.tflite": (1 << 31) - 1,
     "golden.bin": 256_000_000,
     "recipe.toml": 1_000_000,
+    "device.tflite": 256_000_000,
 }
+OPTIONAL = "device.tflite"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 STATEMENT, PREDICATE = "https://in-toto.io/Statement/v1", "https://model_signing/signature/v1.0"
@@ -109,6 +111,8 @@ def read_archive(data: bytes) -> Members:
     position = 0
     for name, limit in LIMITS_BYTES.items():
         header = data[position : position + 30]
+        if name == OPTIONAL and data[position + 30 : position + 30 + len(name)] != name.encode():
+            break
         if len(header) < 30 or header[:4] != b"PK\x03\x04":
             raise Broken(f"{name} is missing or cut off")
         size, name_size = struct.unpack("<LH", header[22:28])

@@ -32,6 +32,7 @@ class Package:
       model: the .tflite.
       golden: its golden vectors.
       recipe_text: the recipe it was built from.
+      device_model: what its device stores instead of `model`; None where that is `model` itself.
     """
 
     path: Path
@@ -40,6 +41,7 @@ class Package:
     model: bytes
     golden: Golden
     recipe_text: str
+    device_model: bytes | None = None
 
     @property
     def model_sha256(self) -> str:
@@ -48,7 +50,13 @@ class Package:
 
 
 def pack(
-    target: Path, *, model: Path, manifest: Mapping[str, Json], golden: Golden, recipe_text: str
+    target: Path,
+    *,
+    model: Path,
+    manifest: Mapping[str, Json],
+    golden: Golden,
+    recipe_text: str,
+    device_model: bytes | None = None,
 ) -> Package:
     """Writes a package; the same arguments give the same bytes.
 
@@ -58,6 +66,7 @@ def pack(
       manifest: what is known of the model, with "name" and "version". No times, no host facts.
       golden: vectors of this very file.
       recipe_text: the recipe as the user wrote it.
+      device_model: what the device stores instead of `model`, where that is another file.
 
     Raises:
       PackageError: `golden` belongs to another file, or the manifest lacks or uses reserved keys.
@@ -73,10 +82,12 @@ def pack(
             f'{target}: a manifest has "name" and "version", and leaves {", ".join(RESERVED)} to the packer'
         )
     table, vectors = golden.encode()
-    payloads = {"model.tflite": content, "golden.bin": vectors, "recipe.toml": recipe_text.encode()}
+    payloads = dict(zip(PAYLOADS, (content, vectors, recipe_text.encode()), strict=True))
+    if device_model is not None:
+        payloads[archive.OPTIONAL] = device_model
     members: dict[str, Json] = {
-        name: {"sha256": hashlib.sha256(payloads[name]).hexdigest(), "bytes": len(payloads[name])}
-        for name in PAYLOADS
+        name: {"sha256": hashlib.sha256(each).hexdigest(), "bytes": len(each)}
+        for name, each in payloads.items()
     }
     document: dict[str, Json] = {**manifest, "format": FORMAT, "members": members, "golden": table}
     data = archive.write({"manifest.json": canonical_json(document), **payloads})
@@ -88,6 +99,7 @@ def pack(
         model=content,
         golden=golden,
         recipe_text=recipe_text,
+        device_model=device_model,
     )
 
 
@@ -122,6 +134,7 @@ def package_of(contents: Contents) -> Package:
         model=members["model.tflite"],
         golden=golden,
         recipe_text=recipe_text,
+        device_model=members.get(archive.OPTIONAL),
     )
 
 

@@ -18,6 +18,7 @@ from edgepack.records import canonical_json
 
 FORMAT: Final = "edgepack.package/1"
 PAYLOADS: Final = ("model.tflite", "golden.bin", "recipe.toml")
+"""What every package has besides its manifest."""
 RESERVED: Final = ("format", "members", "golden")
 MAX_BYTES: Final = sum(archive.MEMBER_LIMITS_BYTES.values()) + 4096
 
@@ -30,7 +31,7 @@ class Contents:
       path: where it was read.
       sha256: of the whole file.
       manifest: what it says of its model.
-      members: the four files, as they were read: nobody can change them afterwards.
+      members: the files, as they were read: nobody can change them afterwards.
       digests: their SHA-256.
     """
 
@@ -68,10 +69,11 @@ def read_contents(path: Path) -> Contents:
     members = archive.read(data, str(path))
     manifest = _manifest(members["manifest.json"], str(path))
     listed = manifest["members"]
-    if not isinstance(listed, dict) or set(listed) != set(PAYLOADS):
-        raise errors.PackageError(f"{path}: its manifest lists other members than {', '.join(PAYLOADS)}")
+    payloads = [name for name in members if name != "manifest.json"]
+    if not isinstance(listed, dict) or set(listed) != set(payloads):
+        raise errors.PackageError(f"{path}: its manifest lists other members than {', '.join(payloads)}")
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in members.items()}
-    for name in PAYLOADS:
+    for name in payloads:
         if listed[name] != {"sha256": digests[name], "bytes": len(members[name])}:
             raise errors.PackageError(
                 f"{path}: {name} is not what its manifest says (SHA-256 or size differ)"

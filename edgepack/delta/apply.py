@@ -39,7 +39,7 @@ def _only(delta: Delta, source: str) -> Part:
 
 def _packed(old: bytes, delta: Delta, source: str) -> bytes:
     names = [part.name for part in delta.parts]
-    if names != list(archive.MEMBER_LIMITS_BYTES):
+    if names not in (list(archive.REQUIRED), list(archive.MEMBER_LIMITS_BYTES)):
         raise errors.PackageError(f"{source}: does not make the members of a package, but {', '.join(names)}")
     for part in delta.parts:
         if part.size > archive.MEMBER_LIMITS_BYTES[part.name]:
@@ -47,4 +47,4 @@ def _packed(old: bytes, delta: Delta, source: str) -> bytes:
                 f"{source}: makes {part.size:,} bytes of {part.name}, more than it may have"
             )
     before = archive.read(old, source)
-    return archive.write({part.name: made(part, before[part.name], source) for part in delta.parts})
+    return archive.write({part.name: made(part, before.get(part.name, b""), source) for part in delta.parts})

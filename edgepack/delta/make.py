@@ -47,7 +47,9 @@ def make_delta(old: bytes, new: bytes, *, methods: Sequence[str] = tuple(METHODS
         before, after = pair
         assert before is not None
         assert after is not None
-        parts = tuple(smallest(name, before[name], content, methods) for name, content in after.items())
+        parts = tuple(
+            smallest(name, before.get(name, b""), content, methods) for name, content in after.items()
+        )
     else:
         kind, parts = "file", (smallest("", old, new, methods),)
     delta = Delta(kind=kind, old=End.of(old), new=End.of(new), parts=parts)

@@ -81,10 +81,11 @@ def _of_packages(old: Path, new: Path) -> Iterator[str]:
         return
     after = read_contents(new).members
     for name in archive.MEMBER_LIMITS_BYTES:
-        if before[name] == after[name]:
+        one, other = before.get(name, b""), after.get(name, b"")
+        if one == other:
             continue
         if name != "manifest.json":
-            yield f"{name}: {_of_bytes(before[name], after[name])}"
+            yield f"{name}: {_of_bytes(one, other)}"
             continue
         found = list(_of_json(json.loads(before[name]), json.loads(after[name]), ""))
         yield from (f"{name}: {line}" for line in found[:SHOWN])

@@ -105,5 +105,10 @@ def test_the_two_write_the_same_archive(scene: Scene) -> None:
     members = dict(archive.read(scene.package.read_bytes(), "good"))
     assert device_verifier.write_archive(members) == archive.write(members)
     assert device_verifier.LIMITS_BYTES == archive.MEMBER_LIMITS_BYTES
-    assert {*PAYLOADS, "manifest.json"} == set(device_verifier.LIMITS_BYTES)
+    assert {*PAYLOADS, "manifest.json", archive.OPTIONAL} == set(device_verifier.LIMITS_BYTES)
+    assert device_verifier.OPTIONAL == archive.OPTIONAL
+    more = {**members, archive.OPTIONAL: members["model.tflite"]}
+    assert (
+        device_verifier.read_archive(archive.write(more)) == archive.read(archive.write(more), "good") == more
+    )
     assert device_verifier.MEDIA_TYPE == envelope.MEDIA_TYPE

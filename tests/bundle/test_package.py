@@ -136,3 +136,18 @@ def test_the_model_as_a_file(packed: bundle.Package, model: Path) -> None:
 def test_inputs_are_those_of_the_conftest(golden: bundle.Golden) -> None:
     assert set(golden.inputs) == {spec.name for spec in INPUTS}
     assert all(array.shape == (16, 3) for array in golden.inputs.values())
+
+
+def test_what_a_device_stores_travels_along(model: Path, golden: bundle.Golden, tmp_path: Path) -> None:
+    target = tmp_path / "p.edgepack"
+    made = bundle.pack(
+        target, model=model, manifest=MANIFEST, golden=golden, recipe_text=RECIPE, device_model=b"by tables"
+    )
+    found = bundle.read(target)
+    assert found.device_model == made.device_model == b"by tables"
+    assert found.manifest["members"]["device.tflite"]["bytes"] == 9
+    data = bytearray(target.read_bytes())
+    data[data.index(b"by tables")] ^= 1
+    target.write_bytes(bytes(data))
+    with pytest.raises(errors.PackageError, match=r"device\.tflite is damaged"):
+        bundle.read(target)

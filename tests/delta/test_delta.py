@@ -52,10 +52,17 @@ def test_the_smallest_way_is_taken(new: bytes, expected: str) -> None:
 def test_packages_are_taken_member_by_member() -> None:
     old, new = package(OLD, version="1"), package(SAME_SIZE, version="1.0.1")
     delta = make_delta(old, new)
-    assert [part.name for part in delta.parts] == list(archive.MEMBER_LIMITS_BYTES)
+    assert [part.name for part in delta.parts] == list(archive.REQUIRED)
     assert {part.name: part.method for part in delta.parts}["model.tflite"] == "subtract"
     assert len(delta.to_bytes()) < 0.1 * len(new)
     assert apply_delta(old, parse(delta.to_bytes(), "d"), "d") == new
+
+
+def test_a_member_that_comes_or_goes() -> None:
+    plain = package(OLD, version="1")
+    more = archive.write({**archive.read(plain, "p"), archive.OPTIONAL: OLD[:9_000]})
+    for old, new in ((plain, more), (more, plain), (more, more)):
+        assert apply_delta(old, parse(make_delta(old, new).to_bytes(), "d"), "d") == new
 
 
 def test_twice_the_same_bytes() -> None:
