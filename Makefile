@@ -10,7 +10,7 @@ PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 LOCKED := build channel mcu micro npu report tflite-runtime
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo reproduce test test-fast test-slow check fmt lint types arch lock bench clean
+.PHONY: help setup demo reproduce test test-fast test-slow test-arm check fmt lint types arch lock bench clean
 
 help:           ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -37,13 +37,17 @@ reproduce: setup ## build the demo in two folders and two processes; the same by
 	cd build/reproduce/1/dist && for f in *.edgepack *.tflite; do cmp $$f ../../2/dist/$$f && sha256sum $$f || exit; done
 
 test: setup     ## every test but the slow ones
-	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not arm"
 
 test-fast: setup ## the tests that need no TensorFlow
-	$(BIN)/python -m pytest $(PARALLEL) -m "not tensorflow and not slow"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not tensorflow and not slow and not arm"
 
 test-slow: setup ## the tests that take minutes
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m "slow and not arm"
+
+test-arm: setup ## the tests on an emulated Raspberry Pi 4, which is set up first
+	$(BIN)/edgepack devices emulate rpi4
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup -m arm
 
 check: fmt lint types arch test-fast ## what every commit keeps green
 

@@ -39,9 +39,10 @@ RUNNER_FILE: Final = "edgepack-runner"
 REQUEST_FILE: Final = "request.json"
 MODULES: Final = (
     "errors", "child", "durable",
-    "runtime/__main__", "runtime/availability", "runtime/client", "runtime/drawing", "runtime/golden",
+    "runtime/__main__", "runtime/arrays", "runtime/availability", "runtime/client", "runtime/drawing", "runtime/golden",
     "runtime/golden_here", "runtime/inference", "runtime/interpreter", "runtime/machine", "runtime/operations",
-    "runtime/quantization", "runtime/request", "runtime/runner", "runtime/stopwatch", "runtime/timing",
+    "runtime/quantization", "runtime/repeating", "runtime/request", "runtime/runner", "runtime/stopwatch",
+    "runtime/timing", "runtime/vectors",
 )  # fmt: skip
 """What of edgepack the runner is made of; the standard library, numpy and an interpreter are on the device."""
 ROOMS: Final = ("", "runtime/")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from edgepack.benchmark import Circumstances, Comparison, Latency, Measurement
+from edgepack.benchmark.conformance import OutputConformance
+from edgepack.benchmark.emulated import Emulated
 
 
 def measurement(measured: Measurement) -> str:
@@ -27,6 +29,30 @@ def comparison(compared: Comparison) -> str:
         f"{compared.rounds} rounds in turns, {_where(compared.circumstances)}",
     ]
     return "\n".join([*lines, *_warnings(compared.warnings)])
+
+
+def emulated(found: Emulated) -> str:
+    """One model on an emulated board: no times."""
+    counted = found.instructions
+    lines = [
+        f"{counted.per_inference / 1e6:,.3f} million instructions per inference ({found.kernels} kernels, one thread; "
+        f"repeats differ by {counted.spread:.4%})".replace("%)", " %)"),
+        *(_output(output, found) for output in found.outputs),
+        f"emulated {found.device}, {found.runtime} {found.version} there, {found.host_version} here",
+        f"sha256 {found.sha256}",
+    ]
+    return "\n".join([*lines, *_warnings(found.warnings())])
+
+
+def _output(output: OutputConformance, found: Emulated) -> str:
+    unit = "LSB" if output.integer else "absolute"
+    same = "identical" if output.identical else f"{output.reference_difference:g} {unit} apart"
+    agreement = "" if output.argmax_agreement is None else f", argmax agrees in {output.argmax_agreement:.2%}"
+    return (
+        f"{'✓' if output.holds else '✗'} {output.name}: {found.samples} samples here and there: reference kernels {same} "
+        f"({output.reference_sha256[1][:16]}), default kernels within {output.default_difference:g} {unit} of "
+        f"{output.default_tolerance:g}{agreement}".replace("%", " %")
+    )
 
 
 def _latency(latency: Latency) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Final
 
 from edgepack import errors
-from edgepack.emulation.commands import last_words
 from edgepack.emulation.machine import Machine
 from edgepack.emulation.setup import PLUGIN
 
@@ -22,10 +20,9 @@ LARGE, ENOUGH = 4_000_000_000, 30
 REPEATS: Final = 2
 MAX_SPREAD: Final = 0.02
 """Between the repeats, as a fraction of the least."""
-TIMEOUT_S: Final = 600.0
 
-Program = Callable[[int], Sequence[str]]
-"""Invokes → arguments for the board's Python: a program that invokes a model so many times and ends."""
+Run = Callable[[Sequence[str], int], object]
+"""(command prefix of the board's Python, invokes): runs a program there that invokes a model so many times and ends."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,56 +60,39 @@ class Instructions:
         return self.spread <= MAX_SPREAD
 
 
-def count(
-    machine: Machine, program: Program, *, repeats: int = REPEATS, timeout_s: float = TIMEOUT_S
-) -> Instructions:
+def count(machine: Machine, run: Run, *, repeats: int = REPEATS) -> Instructions:
     """Instructions per inference, `repeats` times by the difference of two runs.
 
     Raises:
-      ChildCrashError: the program failed, or ran past `timeout_s`.
+      ChildCrashError: nothing was counted; or whatever `run` raises.
     """
     many, found = MANY, []
     for _ in range(repeats):
-        first = instructions(machine, program(FEW), timeout_s=timeout_s)
+        first = instructions(machine, lambda python: run(python, FEW))
         many = ENOUGH if first > LARGE else MANY
-        second = instructions(machine, program(many), timeout_s=timeout_s)
+        second = instructions(machine, lambda python, invokes=many: run(python, invokes))  # type: ignore[misc]
         found.append((second - first) / (many - FEW))
     return Instructions.of(found, many=many)
 
 
-def instructions(machine: Machine, arguments: Sequence[str], *, timeout_s: float = TIMEOUT_S) -> int:
-    """Instructions of all threads of one run of the board's Python.
+def instructions(machine: Machine, run: Callable[[Sequence[str]], object]) -> int:
+    """Instructions of all threads of one program.
 
     Args:
       machine: the board.
-      arguments: of Python.
-      timeout_s: wall time after which it is ended.
+      run: runs the program by the command prefix that it is given, and waits for its end.
 
     Raises:
-      ChildCrashError: it failed, or ran past `timeout_s`.
+      ChildCrashError: the program ended without a count; or whatever `run` raises.
     """
     with tempfile.TemporaryDirectory(prefix="edgepack-") as folder:
         log = Path(folder) / "plugin.log"
         options = ["-plugin", str(machine.folder / PLUGIN), "-d", "plugin", "-D", str(log)]
         options += ["-E", "PYTHONHASHSEED=0"]
-        command = [*machine.python(options=options), *arguments]
-        try:
-            done = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=timeout_s,
-                cwd=folder,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise errors.ChildCrashError(
-                f"emulated {machine.device}: counting instructions did not finish within {timeout_s:g} s and was ended"
-            ) from None
+        run(machine.python(options=options))
         found = re.findall(r"^instructions: (\d+)$", log.read_text(), re.M) if log.is_file() else []
-        if done.returncode != 0 or not found:
-            raise errors.ChildCrashError(
-                f"emulated {machine.device}: counting instructions ended with code {done.returncode}"
-                + last_words(done.stderr)
-            )
+    if not found:
+        raise errors.ChildCrashError(
+            f"emulated {machine.device}: the program ended without a count of instructions"
+        )
     return int(found[-1])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from edgepack import errors
 from edgepack.durable import write_atomically
 from edgepack.emulation.processors import processor
 
@@ -37,8 +39,17 @@ class Machine:
 
     @property
     def loader(self) -> Path:
-        """The host's dynamic loader, from the same Debian as qemu's libraries."""
-        return next(iter(sorted((self.folder / "host").glob("lib*/ld-linux*.so.*"))))
+        """The host's dynamic loader, from the same Debian as qemu's libraries.
+
+        Raises:
+          DeviceError: it is gone.
+        """
+        found = sorted((self.folder / "host").glob("lib*/ld-linux*.so.*"))
+        if not found:
+            raise errors.DeviceError(
+                f"{self.folder}: the set-up is damaged; run: edgepack devices emulate {self.device} --again"
+            )
+        return found[0]
 
     def qemu(self, options: Sequence[str] = ()) -> list[str]:
         """Command prefix that runs an aarch64 program, with further options of qemu."""
@@ -70,6 +81,11 @@ class Machine:
         found = ":".join(str(path) for path in (*(path.absolute() for path in paths), self.folder / "site"))
         prefix = self.qemu([*("-E", f"PYTHONPATH={found}"), *options])
         return [*prefix, str(self.folder / "root" / PYTHON), *(() if keep_bytecode else ("-B",))]
+
+    def version(self, distribution: str) -> str:
+        """Of a Python package there, such as "ai-edge-litert"."""
+        found = importlib.metadata.distributions(name=distribution, path=[str(self.folder / "site")])
+        return next(iter(found)).version
 
     def wrapper(self, path: Path) -> Path:
         """Writes an executable script that is the board's Python to whoever runs it, such as an ssh server.

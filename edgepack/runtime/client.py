@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any
 
 from edgepack import errors
@@ -35,6 +35,7 @@ def ask(
     timeout_s: float = DEFAULT_TIMEOUT_S,
     memory_bytes: int | None = None,
     on_progress: OnProgress | None = None,
+    child: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Runs one operation in a fresh interpreter child and returns its JSON result.
 
@@ -45,13 +46,15 @@ def ask(
       timeout_s: wall time after which the child is killed.
       memory_bytes: address-space limit of the child, None for no limit.
       on_progress: told the fraction done, a few times a second.
+      child: command that starts the child, where it is of another Python than this one.
 
     Raises:
       EdgepackError: the class that the operation itself raised.
       MissingDependencyError: the runtime is not installed or cannot be imported.
       ChildCrashError: the child died of a signal, used up its memory, or ran past `timeout_s`.
     """
-    require(runtime)
+    if child is None:
+        require(runtime)
     request = {
         "operation": operation,
         "runtime": runtime,
@@ -59,8 +62,8 @@ def ask(
         "memory_bytes": memory_bytes,
     }
     with tempfile.TemporaryFile() as noise:
-        child = subprocess.Popen(
-            _command(),
+        process = subprocess.Popen(
+            _command() if child is None else child,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=noise,
@@ -71,17 +74,17 @@ def ask(
         )
         deadline = time.monotonic() + timeout_s
         try:
-            _tell(child, json.dumps(request).encode())
-            reply = _listen(child, deadline, on_progress)
-            child.wait(timeout=max(0.0, deadline - time.monotonic()))
+            _tell(process, json.dumps(request).encode())
+            reply = _listen(process, deadline, on_progress)
+            process.wait(timeout=max(0.0, deadline - time.monotonic()))
         except (TimeoutError, subprocess.TimeoutExpired):
             raise errors.ChildCrashError(
                 f"{runtime}: {operation!r} did not finish within {timeout_s:g} s and was ended",
                 cause="timeout",
             ) from None
         finally:
-            _end(child)
-        return _result(reply, child.returncode, f"{runtime}: {operation!r}", _last_words(noise))
+            _end(process)
+        return _result(reply, process.returncode, f"{runtime}: {operation!r}", _last_words(noise))
 
 
 def _command() -> list[str]:

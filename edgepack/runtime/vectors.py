@@ -67,8 +67,13 @@ def run_kernels(
     sha256: str | None = None,
     timeout_s: float = DEFAULT_TIMEOUT_S,
     memory_bytes: int | None = None,
+    child: Sequence[str] | None = None,
 ) -> dict[Kernels, Arrays]:
-    """`run_golden` with several sets of kernels in one child: kernels → output name → array."""
+    """`run_golden` with several sets of kernels in one child: kernels → output name → array.
+
+    Args:
+      child: command that starts the child, where it is of another Python than this one.
+    """
     with tempfile.TemporaryDirectory(prefix="edgepack-") as folder:
         source = Path(folder) / "in.npz"
         targets = {each: Path(folder) / f"{each}.npz" for each in kernels}
@@ -80,7 +85,9 @@ def run_kernels(
             "threads": threads,
             "sha256": sha256,
         }
-        ask("vectors", arguments, runtime=runtime, timeout_s=timeout_s, memory_bytes=memory_bytes)
+        ask(
+            "vectors", arguments, runtime=runtime, timeout_s=timeout_s, memory_bytes=memory_bytes, child=child
+        )
         return {each: _arrays(target) for each, target in targets.items()}
 
 

@@ -1,0 +1,65 @@
+"""The emulated board, and real int8 models with real inputs for it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgepack import emulation, errors
+from edgepack.emulation import Machine
+from tests.arm.subjects import BOARD, SAMPLES, Subject
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def board() -> Machine:
+    """The emulated board; `make test-arm` sets it up before."""
+    try:
+        return emulation.ready(BOARD)
+    except errors.DeviceError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def resnet8(shared_models: Path) -> Subject:
+    """MLPerf Tiny's image classification: 60 real pictures, spread over the test set."""
+    folder = shared_models / "ic_resnet8"
+    with np.load(folder / "test_jpg.npz", allow_pickle=False) as archive:
+        pictures = archive["x"][:: len(archive["x"]) // SAMPLES][:SAMPLES]
+    stored = (pictures.astype(np.int16) - 128).astype(np.int8)
+    return Subject(model=folder / "pretrainedResnet_quant.tflite", inputs={"input": stored})
+
+
+@pytest.fixture(scope="session")
+def dscnn(shared_models: Path) -> Subject:
+    """MLPerf Tiny's keyword spotting: 60 real spectrograms, spread over the test set."""
+    folder = shared_models / "kws_dscnn"
+    with np.load(folder / "test.npz", allow_pickle=False) as archive:
+        stored = archive["x_int8_as_published"]
+    return Subject(
+        model=folder / "kws_ref_model.tflite", inputs={"input": stored[:: len(stored) // SAMPLES][:SAMPLES]}
+    )
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Subject:
+    """The demo, built here through every stage; always there."""
+    out = tmp_path_factory.mktemp("digits")
+    command = [str(Path(sys.executable).parent / "edgepack"), "build", str(ROOT / "recipes" / "digits.toml")]
+    subprocess.run(
+        [*command, "--out", str(out), "--no-bench", "--quiet"],
+        env={**os.environ, "EDGEPACK_CACHE": str(out / "store")},
+        check=True,
+        timeout=600,
+        stdout=subprocess.DEVNULL,
+    )
+    random = np.random.Generator(np.random.PCG64(0))
+    stored = random.integers(-128, 128, size=(SAMPLES, 8, 8, 1), dtype=np.int8)
+    (model,) = out.glob("*.tflite")
+    return Subject(model=model, inputs={"input": stored})
