@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from edgepack.cli.parameters import DEVICE
 from edgepack.cli.trusting import trust_options
 
 
@@ -24,7 +25,7 @@ from edgepack.cli.trusting import trust_options
 @click.option(
     "--seconds", type=click.FloatRange(0.1, 600), default=3.0, show_default=True, help="Time to spend."
 )
-@click.option("--device", metavar="NAME", help="Board to emulate; with --emulate.")
+@click.option("--device", type=DEVICE, metavar="NAME", help="Board to emulate; with --emulate.")
 @click.option(
     "--emulate",
     is_flag=True,
