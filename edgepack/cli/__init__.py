@@ -21,6 +21,7 @@ from edgepack import __version__, errors
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "init": ("edgepack.cli.init", "Write a commented starting recipe for a model and some data."),
     "build": ("edgepack.cli.build", "Compress, quantize, check, benchmark and pack a model."),
+    "tune": ("edgepack.cli.tune", "Search what a recipe leaves open; freeze the best."),
     "check": ("edgepack.cli.check", "Validate a recipe and show its plan, without TensorFlow."),
     "inspect": ("edgepack.cli.inspect", "Show what is in a model file or a package."),
     "eval": ("edgepack.cli.eval", "Measure a model or a package on a recipe's evaluation data."),
@@ -40,11 +41,15 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "patch": ("edgepack.cli.patch", "Apply a delta."),
     "shrink": ("edgepack.cli.shrink", "Cut dead channels out of a .tflite, with the same answers."),
     "devices": ("edgepack.cli.devices", "List device profiles, or show one."),
+    "schema": ("edgepack.cli.schema", "Print the JSON Schema of recipes or devices, for editors."),
+    "completion": ("edgepack.cli.completion", "Print the completion script of a shell."),
     "doctor": ("edgepack.cli.doctor", "Say what is installed and what is missing."),
     "store": ("edgepack.cli.store", "Keep the cache of stage results in order."),
 }
 
 
+COMPLETE: Final = "_EDGEPACK_COMPLETE"
+"""Set by a shell that asks what could stand next; see `edgepack completion`."""
 INTERRUPTED, OUTPUT_CLOSED, TERMINATED = 130, 141, 143
 """Exit codes of a process that a signal ended, as shells count them: 128 + SIGINT, SIGPIPE, SIGTERM."""
 
@@ -96,6 +101,10 @@ def main(arguments: list[str] | None = None) -> None:
     """Runs the command and ends the process with the promised exit code."""
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for them reads every distribution
     _import_when_used("importlib.metadata")  # what pydantic would have looked with
+    if asked := os.environ.get(COMPLETE):
+        from click.shell_completion import shell_complete
+
+        sys.exit(shell_complete(group, {}, "edgepack", COMPLETE, asked))
     gc.disable()  # imports make many objects that all stay: looking for garbage among them is a third of `check`
     signal.signal(signal.SIGTERM, _terminate)
     try:

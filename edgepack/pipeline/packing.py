@@ -34,6 +34,8 @@ def packed(
 ) -> PackageResult:
     """Writes the package and the bare .tflite to `out`; returns the result with both paths."""
     manifest = manifest_of(result, recipe, made, target)
+    # Where the recipe lies is nothing that a package should say.
+    text = to_toml(recipe.model_copy(update={"relative_to": None}))
     sample = datasets.calibration or datasets.evaluation
 
     def make(directory: Path) -> Json:
@@ -49,14 +51,14 @@ def packed(
             model=made.artifact.path,
             manifest=manifest,
             golden=golden,
-            recipe_text=to_toml(recipe),
+            recipe_text=text,
         )
         return {}
 
     parts: dict[str, Json] = {
         "tflite": made.artifact.sha256,
         "manifest": manifest,
-        "recipe": to_toml(recipe),
+        "recipe": text,
         "sample": sample.sha256,
     }
     entry = workspace.produce("pack", parts, make)

@@ -31,6 +31,7 @@ class Workspace:
       reporter: told of every step.
       trust_code, custom, import_paths: handed to the TensorFlow child.
       memory_bytes: its address-space limit.
+      backend: a child that outlives this workspace, which was given the same; None for one of its own.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Workspace:
         custom: Sequence[str] = (),
         import_paths: Sequence[Path] = (),
         memory_bytes: int | None = None,
+        backend: Backend | None = None,
     ) -> None:
         self.store = store
         self.reporter = reporter
@@ -55,7 +57,8 @@ class Workspace:
         """The user's layers decide what every candidate computes."""
         self._told: set[str] = set()
         self._ahead: list[threading.Thread] = []
-        self.backend = Backend(
+        self._lent = backend is not None
+        self.backend = backend or Backend(
             log=self.directory / "tensorflow.log",
             memory_bytes=memory_bytes,
             trust_code=trust_code,
@@ -70,7 +73,8 @@ class Workspace:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.backend.close()
+        if not self._lent:
+            self.backend.close()
         for thread in self._ahead if error is None or isinstance(error, Exception) else ():
             thread.join()  # not after Ctrl-C: who presses it does not want to wait
         log = self.directory / "tensorflow.log"

@@ -18,7 +18,7 @@ def to_toml(recipe: Recipe) -> str:
       >>> to_toml(Recipe.model_validate({**tables, "quantize": {"scheme": "float16"}})).splitlines()[0]
       'edgepack = 1'
     """
-    tables = recipe.model_dump(mode="json", exclude_unset=True)
+    tables = recipe.model_dump(mode="json", exclude_unset=True, by_alias=True)
     return "\n".join(_table(tables, ())).lstrip("\n") + "\n"
 
 

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from edgepack.data import DataSource, Preprocess
+from edgepack.recipe.continuity import Continuity
+from edgepack.recipe.tuning import Tune
 from edgepack.records import Json, canonical_json
 from edgepack.stages import Cluster, Distill, Factorize, Finetune, Prune, Shrink, StageSettings
 from edgepack.stages.quantize import Quantize
@@ -129,6 +131,8 @@ class Budget(Table):
     """Multiply-adds of one inference."""
     min_compression: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] | None = None
     """Bytes of the float .tflite divided by those of the shipped one."""
+    max_delta_bytes: Bytes | None = None
+    """Of the update from the previous package of `[continuity]` to this model."""
 
 
 class Target(Table):
@@ -180,6 +184,9 @@ class Recipe(Table):
     """Of every draw: sample order, initial centroids, dropout."""
     labels: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Class names, in the order of the model's outputs."""
+    relative_to: str | None = None
+    """Folder that paths, own code and own devices are looked for in, itself relative to this file; by default the
+    file's own. A frozen recipe of `edgepack tune` names the folder of the recipe that it came from."""
     model: ModelSource
     data: Data = Field(default_factory=Data)
     preprocess: Preprocess = Field(default_factory=Preprocess)
@@ -188,6 +195,8 @@ class Recipe(Table):
     quantize: Quantize = Field(default_factory=Quantize)
     budget: Budget = Field(default_factory=Budget)
     target: Target | None = None
+    continuity: Continuity | None = None
+    tune: Tune | None = None
 
     _path: Path = PrivateAttr(default=Path("recipe.toml"))
 
@@ -237,6 +246,10 @@ class Recipe(Table):
                 raise ValueError(
                     f'[[stage]] {number} "{stage.use}": needs [data.training]; the recipe has none'
                 )
+        if self.budget.max_delta_bytes is not None and self.continuity is None:
+            raise ValueError(
+                '[budget] max_delta_bytes: of an update from what? name the previous package: [continuity] from = "…"'
+            )
         if self.target is not None:
             self._check_target()
         return self
@@ -268,7 +281,8 @@ class Recipe(Table):
     @property
     def directory(self) -> Path:
         """What the paths in it are relative to."""
-        return self._path.parent
+        own = self._path.parent
+        return own if self.relative_to is None else (own / self.relative_to).resolve()
 
     @property
     def model_path(self) -> Path:
@@ -316,7 +330,7 @@ class Recipe(Table):
 
     def to_json(self) -> dict[str, Json]:
         """All settings, defaults included."""
-        dumped: dict[str, Any] = self.model_dump(mode="json")
+        dumped: dict[str, Any] = self.model_dump(mode="json", by_alias=True)
         return dumped
 
     @property

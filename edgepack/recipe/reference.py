@@ -21,7 +21,9 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from edgepack.data import DataSource, Preprocess
+from edgepack.recipe.continuity import Continuity
 from edgepack.recipe.model import Budget, Metric, ModelSource, Recipe, Target
+from edgepack.recipe.tuning import Tune
 from edgepack.stages import STAGES
 from edgepack.stages.cluster import ClusterTarget
 from edgepack.stages.prune import PruneTarget
@@ -33,7 +35,11 @@ BEGIN: Final = "<!-- reference: begin (python -m edgepack.recipe.reference) -->"
 END: Final = "<!-- reference: end -->"
 
 _TABLES: Final[tuple[tuple[str, type[BaseModel], tuple[str, ...]], ...]] = (
-    ("Top level", Recipe, ("model", "data", "preprocess", "metric", "stage", "quantize", "budget", "target")),
+    (
+        "Top level",
+        Recipe,
+        ("model", "data", "preprocess", "metric", "stage", "quantize", "budget", "target", "continuity", "tune"),
+    ),
     ("`[model]`", ModelSource, ()),
     ("`[data.calibration]`, `[data.evaluation]`, `[data.training]`", DataSource, ()),
     ("`[preprocess]`, `[preprocess.INPUT]`", Preprocess, ("inputs",)),
@@ -48,6 +54,8 @@ _TABLES: Final[tuple[tuple[str, type[BaseModel], tuple[str, ...]], ...]] = (
     ("`[quantize]`", Quantize, ()),
     ("`[budget]`", Budget, ()),
     ("`[target]`", Target, ()),
+    ("`[continuity]`", Continuity, ()),
+    ("`[tune]`", Tune, ()),
 )
 
 
@@ -81,7 +89,7 @@ def _section(title: str, model: type[BaseModel], hidden: tuple[str, ...]) -> str
     for name, field in model.model_fields.items():
         if name not in hidden:
             cells = (
-                f"`{name}`",
+                f"`{field.alias or name}`",
                 _type(field.annotation, field.metadata),
                 _default(field),
                 said.get(name, ""),

@@ -52,4 +52,12 @@ def load(recipe: str | Path) -> Recipe:
       RecipeError: anything wrong in it; one line per complaint, naming file, table and key.
     """
     path = find(recipe)
-    return tables.validate(Recipe, tables.read(path), source=path).located(path)
+    said = tables.read(path)
+    try:
+        return tables.validate(Recipe, said, source=path).located(path)
+    except errors.RecipeError:
+        # Here: only a recipe that cannot be built as it stands needs it.
+        from edgepack.recipe.opened import refuse_open
+
+        refuse_open(path, said)
+        raise

@@ -1,0 +1,141 @@
+"""Where trials are carried out: processes of this machine, or the workers of a Dask cluster; both `concurrent.futures`."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from typing import Any, Final, Protocol
+
+from edgepack import errors
+from edgepack.tune.trial import ONE_THREAD, Job, Outcome, begin_worker, evaluate
+
+LOCAL: Final = "local"
+WORKER_WAIT_S: Final = 60.0
+CLIENT_TIMEOUT_S: Final = 30.0
+
+
+class Workers(Protocol):
+    """What a search needs of either."""
+
+    @property
+    def count(self) -> int:
+        """How many trials run at once."""
+
+    def submit(self, job: Job) -> Future[Outcome]:
+        """Starts a trial."""
+
+    def lost(self, error: BaseException) -> bool:
+        """Whether this is how a killed worker shows; afterwards `submit` works again.
+
+        Raises:
+          DeviceError: not only a worker is gone.
+        """
+
+    def close(self, *, at_once: bool) -> None:
+        """Ends the processes that were started; `at_once` without waiting for running trials."""
+
+
+class LocalPool:
+    """A pool of processes, each with a TensorFlow child of its own."""
+
+    def __init__(self, jobs: int) -> None:
+        self.count = jobs
+        os.environ.update(ONE_THREAD)  # inherited: numpy reads it when it is imported
+        self._pool = self._started()
+
+    def _started(self) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(
+            self.count, mp_context=multiprocessing.get_context("spawn"), initializer=begin_worker
+        )
+
+    def submit(self, job: Job) -> Future[Outcome]:
+        try:
+            return self._pool.submit(evaluate, job)
+        except BrokenExecutor:
+            self._renew()
+            return self._pool.submit(evaluate, job)
+
+    def lost(self, error: BaseException) -> bool:
+        return isinstance(error, BrokenExecutor)
+
+    def close(self, *, at_once: bool) -> None:
+        if at_once:
+            for process in multiprocessing.active_children():
+                process.kill()
+        self._pool.shutdown(cancel_futures=True)
+
+    def _renew(self) -> None:
+        """One dead process breaks a pool: the others are ended, and their trials start again elsewhere."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool = self._started()
+
+
+class DaskWorkers:
+    """The workers of a Dask cluster, or of one that is started here ("local") and ends with the search."""
+
+    def __init__(self, address: str, jobs: int) -> None:
+        distributed = _distributed()
+        self._cluster: Any = None
+        if address == LOCAL:
+            os.environ.update(ONE_THREAD)
+            self._cluster = distributed.LocalCluster(
+                n_workers=jobs, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+            )
+        try:
+            self._client: Any = distributed.Client(self._cluster or address, timeout=CLIENT_TIMEOUT_S)
+            self._client.wait_for_workers(1, timeout=WORKER_WAIT_S)
+        except (OSError, TimeoutError, ValueError) as error:
+            self._close_cluster()
+            raise errors.DeviceError(
+                f"--scheduler {address}: no Dask scheduler with a worker answers there: {error}; start one with `dask "
+                "scheduler` and `dask worker ADDRESS`, or give --scheduler local"
+            ) from error
+        self._executor: Executor = self._client.get_executor(pure=False)
+        self.count = max(1, sum(self._client.nthreads().values()))
+
+    def submit(self, job: Job) -> Future[Outcome]:
+        submit: Callable[..., Future[Outcome]] = self._executor.submit
+        return submit(evaluate, job)
+
+    def lost(self, error: BaseException) -> bool:
+        distributed = _distributed()
+        if self._client.status != "running":
+            raise errors.DeviceError(
+                "the Dask scheduler went away; every finished trial is kept: run the same command again with a scheduler "
+                "that lives, and it goes on"
+            ) from error
+        return isinstance(error, distributed.scheduler.KilledWorker)
+
+    def close(self, *, at_once: bool) -> None:
+        self._client.close(timeout=1 if at_once else CLIENT_TIMEOUT_S)
+        self._close_cluster()
+
+    def _close_cluster(self) -> None:
+        if self._cluster is not None:
+            self._cluster.close(timeout=CLIENT_TIMEOUT_S)
+
+
+def workers(scheduler: str | None, jobs: int) -> Workers:
+    """The executor that the user asked for.
+
+    Args:
+      scheduler: "tcp://host:port", "local", or None for processes without Dask.
+      jobs: trials at once; a cluster has its own number.
+
+    Raises:
+      MissingDependencyError: Dask is not installed.
+      DeviceError: no scheduler answers.
+    """
+    return LocalPool(jobs) if scheduler is None else DaskWorkers(scheduler, jobs)
+
+
+def _distributed() -> Any:
+    try:
+        import distributed
+    except ImportError:
+        raise errors.MissingDependencyError(
+            '--scheduler needs Dask, which is not installed; install with: pip install "edgepack[tune]"'
+        ) from None
+    return distributed
