@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -28,6 +29,7 @@ def print_summary(result: BuildResult) -> None:
     for package in result.packages:
         _before_after(console, package)
         _invariants(console, package)
+        _flash(console, package)
         _verdict(console, result, package)
 
 
@@ -129,6 +131,19 @@ def _invariants(console: Console, package: PackageResult) -> None:
     if kinds:
         told = ", ".join(f"{kind} {sum(held)}/{len(held)}" for kind, held in kinds.items())
         console.print(f"\nPromises found kept in the .tflite: {told}", markup=False)
+
+
+def _flash(console: Console, package: PackageResult) -> None:
+    """What the device stores and what it takes to run that."""
+    told: Mapping[str, Any] | None = package.flash
+    if told is None:
+        return
+    form = {"plain": "the .tflite as it is", "lut": "kernels by tables", "vela": "Vela's file"}[told["codec"]]
+    ram = f"{told['ram_bytes']:,} B of RAM ({told['ram_by']})" if told["ram_bytes"] is not None else "RAM not known"
+    cycles = f", {told['cycles']:,} cycles" if told["cycles"] is not None else ""
+    console.print(f"Stores {form}: {told['flash_bytes']:,} B of flash, {ram}{cycles}", markup=False)
+    for note in told["notes"]:
+        console.print(f"  {note}", style="dim", markup=False)
 
 
 def _verdict(console: Console, result: BuildResult, package: PackageResult) -> None:

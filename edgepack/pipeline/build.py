@@ -13,6 +13,7 @@ from edgepack.numerics.metrics import Metric
 from edgepack.pipeline import evaluate, findings, output, packing
 from edgepack.pipeline.checking import checked
 from edgepack.pipeline.environment import versions
+from edgepack.pipeline.flashing import stored
 from edgepack.pipeline.joint import Planned, carried_out
 from edgepack.pipeline.quantizing import Accept, Quantized, float_baseline, quantized
 from edgepack.pipeline.reporter import Reporter
@@ -271,7 +272,8 @@ def _compared(
 def _judged(run: _Run, target: Device | None, made: Quantized, metric: MetricResult) -> PackageResult:
     recipe, workspace = run.recipe, run.workspace
     invariants = checked(recipe, made, run.worked, target, workspace)
-    after, before = weighed(made.artifact, workspace), weighed(run.baseline, workspace)
+    kept = stored(made.artifact, recipe, target, workspace)
+    after, before = kept.weighed(weighed(made.artifact, workspace)), weighed(run.baseline, workspace)
     bench = latencies(made.artifact, run.baseline, target, workspace) if run.options.bench else None
     if bench is not None:
         after = replace(after, latency_ms=bench.artifact)
@@ -284,6 +286,7 @@ def _judged(run: _Run, target: Device | None, made: Quantized, metric: MetricRes
         invariants=invariants,
         latency_is_of_device=target is None or target.transport == "local",
     )
+    reasons += kept.complaints
     if reasons and made.worst:
         reasons.append(f"accuracy: int8 loses most in {'; '.join(made.worst)}")
     result = PackageResult(
@@ -295,13 +298,14 @@ def _judged(run: _Run, target: Device | None, made: Quantized, metric: MetricRes
         weighed=after,
         baseline=before,
         invariants=invariants,
-        ledger=(*run.worked.ledger, *made.notes, quantize_totals(made, after)),
+        ledger=(*run.worked.ledger, *made.notes, quantize_totals(made, after), *kept.notes),
+        flash=kept.told,
         benchmark=bench.circumstances if bench else None,
         digests={"model": run.source.sha256, "tflite": made.artifact.sha256},
     )
     if reasons and not run.options.keep_failed:
         return result
-    return packing.packed(result, recipe, made, run.datasets, target, run.options.out, workspace)
+    return packing.packed(result, recipe, made, run.datasets, target, run.options.out, workspace, kept)
 
 
 def quantize_totals(made: Quantized, after: Weighed) -> LedgerEntry:

@@ -17,7 +17,12 @@ PACKAGES = (
     "numpy",
     "ai-edge-litert",
     "tflite-runtime",
+    "tflite-micro",
+    "ethos-u-vela",
 )
+APART = ("tflite-runtime", "tflite-micro", "ethos-u-vela")
+"""Have no part in what stages make, so that a machine without them finds the same results; a step that uses one of them
+names its version."""
 
 
 @functools.cache
@@ -48,5 +53,5 @@ def processor() -> str:
 
 def build_key() -> dict[str, str]:
     """The part of every stage's cache key that stands for this machine and its software."""
-    relevant = {name: version for name, version in versions().items() if name != "tflite-runtime"}
+    relevant = {name: version for name, version in versions().items() if name not in APART}
     return {**relevant, "processor": processor()}

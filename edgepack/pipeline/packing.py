@@ -10,7 +10,8 @@ from edgepack import bundle
 from edgepack.data import Dataset
 from edgepack.device import Device
 from edgepack.pipeline import output
-from edgepack.pipeline.environment import versions
+from edgepack.pipeline.environment import APART, versions
+from edgepack.pipeline.flashing import Stored
 from edgepack.pipeline.quantizing import Quantized
 from edgepack.pipeline.result import PackageResult
 from edgepack.pipeline.sources import Datasets
@@ -19,7 +20,7 @@ from edgepack.recipe import Recipe, to_toml
 from edgepack.records import Json, TensorSpec
 
 PACKAGE = "package.edgepack"
-HOST_FACTS = ("python", "tflite-runtime")
+HOST_FACTS = ("python", *APART)
 """Versions that have no part in the package's bytes."""
 
 
@@ -31,8 +32,9 @@ def packed(
     target: Device | None,
     out: Path,
     workspace: Workspace,
+    stored: Stored,
 ) -> PackageResult:
-    """Writes the package and the bare .tflite to `out`; returns the result with both paths."""
+    """Writes the package, the bare .tflite and what the device stores instead to `out`; returns the result with paths."""
     manifest = manifest_of(result, recipe, made, target)
     # Where the recipe lies is nothing that a package should say.
     text = to_toml(recipe.model_copy(update={"relative_to": None}))
@@ -51,6 +53,7 @@ def packed(
             model=made.artifact.path,
             manifest=manifest,
             golden=golden,
+            device_model=stored.path.read_bytes() if stored.path else None,
             recipe_text=text,
         )
         return {}
@@ -63,6 +66,8 @@ def packed(
     }
     entry = workspace.produce("pack", parts, make)
     stem = f"{recipe.name}-{recipe.version}" + (f"-{target.name}" if target else "")
+    if stored.path is not None and stored.told is not None:
+        output.place(stored.path, out / f"{stem}.{stored.told['codec']}.tflite")
     return replace(
         result,
         package=output.place(entry.files[PACKAGE], out / f"{stem}{bundle.SUFFIX}"),
@@ -95,6 +100,7 @@ def manifest_of(
         "metric": result.metric.to_json(),
         **_without_latency(result.weighed.to_json()),
         "baseline": _without_latency(result.baseline.to_json()),
+        "flash": dict(result.flash) if result.flash is not None else None,
         "invariants": [asdict(item) for item in result.invariants],
         "ledger": [asdict(entry) for entry in result.ledger],
         "sources": {"model_sha256": result.digests["model"]},

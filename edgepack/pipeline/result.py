@@ -85,6 +85,9 @@ class PackageResult:
     invariants: Sequence[Invariant]
     ledger: Sequence[LedgerEntry]
     benchmark: dict[str, Json] | None = None
+    flash: Mapping[str, Json] | None = None
+    """What the device stores, with its RAM, operators and cycles, as `embedded.Compiled` tells it; None where that is
+    the .tflite and nobody need ask."""
     digests: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -109,6 +112,7 @@ class PackageResult:
             "invariants": [asdict(item) for item in self.invariants],
             "ledger": [asdict(entry) for entry in self.ledger],
             "benchmark": self.benchmark,
+            "flash": dict(self.flash) if self.flash is not None else None,
             "sha256": self.digests,
         }
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator,
 from edgepack.data import DataSource, Preprocess
 from edgepack.recipe.continuity import Continuity
 from edgepack.recipe.tuning import Tune
+from edgepack.recipe.packaging import Package
 from edgepack.records import Json, canonical_json
 from edgepack.stages import Cluster, Distill, Factorize, Finetune, Prune, Shrink, StageSettings
 from edgepack.stages.quantize import Quantize
@@ -193,6 +194,7 @@ class Recipe(Table):
     metric: Metric = Field(default_factory=lambda: Metric(name="agreement"))
     stage: Annotated[tuple[Stage, ...], Field(strict=False)] = ()
     quantize: Quantize = Field(default_factory=Quantize)
+    package: Package = Field(default_factory=Package)
     budget: Budget = Field(default_factory=Budget)
     target: Target | None = None
     continuity: Continuity | None = None

@@ -23,6 +23,7 @@ from pydantic_core import PydanticUndefined
 from edgepack.data import DataSource, Preprocess
 from edgepack.recipe.continuity import Continuity
 from edgepack.recipe.model import Budget, Metric, ModelSource, Recipe, Target
+from edgepack.recipe.packaging import Package
 from edgepack.recipe.tuning import Tune
 from edgepack.stages import STAGES
 from edgepack.stages.cluster import ClusterTarget
@@ -38,7 +39,7 @@ _TABLES: Final[tuple[tuple[str, type[BaseModel], tuple[str, ...]], ...]] = (
     (
         "Top level",
         Recipe,
-        ("model", "data", "preprocess", "metric", "stage", "quantize", "budget", "target", "continuity", "tune"),
+        ("model", "data", "preprocess", "metric", "stage", "quantize", "package", "budget", "target", "continuity", "tune"),
     ),
     ("`[model]`", ModelSource, ()),
     ("`[data.calibration]`, `[data.evaluation]`, `[data.training]`", DataSource, ()),
@@ -52,6 +53,7 @@ _TABLES: Final[tuple[tuple[str, type[BaseModel], tuple[str, ...]], ...]] = (
     ("`[stage.train.distill]`", Distillation, ()),
     ("`[stage.train.early_stop]`", EarlyStop, ()),
     ("`[quantize]`", Quantize, ()),
+    ("`[package]`", Package, ()),
     ("`[budget]`", Budget, ()),
     ("`[target]`", Target, ()),
     ("`[continuity]`", Continuity, ()),
