@@ -19,6 +19,7 @@ from edgepack.records import Json
 from edgepack.store import upkeep
 from edgepack.store.entry import CorruptError, Entry, read_entry, write_entry
 from edgepack.store.layout import FOLDERS, place, quarantine
+from edgepack.store.read_tier import VARIABLE, ReadTier
 from edgepack.store.scratch import Scratch, oldest_start, sweep
 
 KEPT_LOGS: Final = 20
@@ -37,11 +38,16 @@ class Store:
 
     Any number of processes may use one root at once. What dead processes left is swept when a store opens.
 
+    Args:
+      root: `default_root` when None.
+      read_url: another store that is looked into, and copied from, where an entry is missing here; any URL that fsspec
+        knows. $EDGEPACK_STORE_READ when None.
+
     Raises:
       StorageError: the root cannot be made or written.
     """
 
-    def __init__(self, root: Path | None = None) -> None:
+    def __init__(self, root: Path | None = None, read_url: str | None = None) -> None:
         self.root = (default_root() if root is None else root).absolute()
         try:
             with storage_errors(self.root):
@@ -53,6 +59,8 @@ class Store:
             raise errors.StorageError(
                 f"{error}. EDGEPACK_CACHE names another folder for the store"
             ) from error
+        url = os.environ.get(VARIABLE) if read_url is None else read_url
+        self._tier = ReadTier(url) if url else None
 
     def __enter__(self) -> Store:
         return self
@@ -72,10 +80,13 @@ class Store:
     def get(self, digest: str) -> Entry | None:
         """The entry of a key, every file re-hashed; None where there is none.
 
-        A damaged entry goes to quarantine and counts as none.
+        A damaged entry goes to quarantine and counts as none. One that only the read tier has is copied first.
+
+        Raises:
+          StorageError: the read tier cannot be reached, or no space for its entry.
         """
         directory = place(self.root, digest)
-        if not directory.is_dir():
+        if not directory.is_dir() and not self._fetched(digest):
             return None
         try:
             entry = read_entry(digest, directory)
@@ -85,6 +96,20 @@ class Store:
         with suppress(OSError):
             os.utime(directory)  # the last use, for gc
         return entry
+
+    def _fetched(self, digest: str) -> bool:
+        """Whether the read tier had the entry, which now is here too."""
+        if self._tier is None:
+            return False
+        staging = self.scratch / f"fetch-{secrets.token_hex(8)}"
+        with storage_errors(self.root):
+            found = self._tier.fetch(digest, staging)
+            if found:
+                try:
+                    self._publish(staging, digest)
+                finally:
+                    shutil.rmtree(staging, ignore_errors=True)
+        return found
 
     @contextmanager
     def lock(self, digest: str) -> Iterator[None]:
