@@ -50,84 +50,6 @@ class MissingDependencyError(DeviceError):
     """An optional part (TensorFlow, a runtime) is not installed."""
 
 
-class UnreachableError(DeviceError):
-    """No connection: unknown host, nothing listens there, no route, no such port or cable."""
-
-    exit_code = 80
-
-
-class HostKeyError(DeviceError):
-    """Somebody answers, but not with the key that is known of that host."""
-
-    exit_code = 81
-
-
-class LoginError(DeviceError):
-    """The host is the right one and lets this user not in."""
-
-    exit_code = 82
-
-
-class NoPythonError(DeviceError):
-    """The program that should run the model there does not start."""
-
-    exit_code = 83
-
-
-class PythonVersionError(DeviceError):
-    """There is a Python, and it is too old."""
-
-    exit_code = 84
-
-
-class MissingWheelError(DeviceError):
-    """The device's Python lacks the interpreter or numpy."""
-
-    exit_code = 85
-
-
-class DeviceStorageError(DeviceError):
-    """The device's disk is full, or its folder cannot be written."""
-
-    exit_code = 86
-
-
-class DeviceMemoryError(DeviceError):
-    """The device has not the memory."""
-
-    exit_code = 87
-
-
-class DeviceSignalError(DeviceError):
-    """A signal ended the program on the device."""
-
-    exit_code = 88
-
-
-class DeviceTimeoutError(DeviceError):
-    """The time was up; what ran on the device was ended."""
-
-    exit_code = 89
-
-
-class ConnectionLostError(DeviceError):
-    """The connection broke while the program ran."""
-
-    exit_code = 90
-
-
-class TransferError(DeviceError):
-    """What arrived on the device is not what was sent."""
-
-    exit_code = 91
-
-
-class DeviceProtocolError(DeviceError):
-    """The device answered something else than the runner's status."""
-
-    exit_code = 92
-
-
 class ChildCrashError(EdgepackError):
     """A child process died or ran out of time or memory, and no remedy is left.
 
@@ -160,3 +82,81 @@ class TrustError(EdgepackError):
     """Something asks for trust that was not given (``--trust-code``, ``--trust-input``) or does not deserve it."""
 
     exit_code = 77
+
+
+class UnreachableError(DeviceError):
+    """No connection: unknown host, nothing listens there, no route, no such port or cable."""
+
+    exit_code = 80
+
+
+class HostKeyError(DeviceError):
+    """Somebody answers, but not with the key that is known of that host."""
+
+    exit_code = 81
+
+
+class LoginError(DeviceError):
+    """The host is the right one and lets this user not in."""
+
+    exit_code = 82
+
+
+class NoPythonError(DeviceError):
+    """The program that should run the model there does not start."""
+
+    exit_code = 83
+
+
+class PythonVersionError(DeviceError):
+    """There is a Python, and it is too old."""
+
+    exit_code = 84
+
+
+class MissingWheelError(MissingDependencyError):
+    """The device's Python lacks the interpreter or numpy."""
+
+    exit_code = 85
+
+
+class DeviceStorageError(StorageError):
+    """The device's disk is full, or its folder cannot be written."""
+
+    exit_code = 86
+
+
+class DeviceMemoryError(ChildCrashError):
+    """The device has not the memory."""
+
+    exit_code = 87
+
+
+class DeviceSignalError(ChildCrashError):
+    """A signal ended the program on the device."""
+
+    exit_code = 88
+
+
+class DeviceTimeoutError(ChildCrashError):
+    """The time was up; what ran on the device was ended."""
+
+    exit_code = 89
+
+
+class ConnectionLostError(DeviceError):
+    """The connection broke while the program ran."""
+
+    exit_code = 90
+
+
+class TransferError(DeviceError):
+    """What arrived on the device is not what was sent."""
+
+    exit_code = 91
+
+
+class DeviceProtocolError(DeviceError):
+    """The device answered something else than the runner's status."""
+
+    exit_code = 92

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from edgepack.device.connection import Connection
+
 Positive = Annotated[int, Field(gt=0)]
 Words = Annotated[tuple[str, ...], Field(strict=False)]
 SizeName = Literal["file", "delivered", "flash"]
@@ -14,6 +16,7 @@ SizeName = Literal["file", "delivered", "flash"]
 NUMBERS = (
     "cores",
     "clock_mhz",
+    "simd_bits",
     "memory_bytes",
     "ram_bytes",
     "flash_bytes",
@@ -87,6 +90,8 @@ class Device(BaseModel):
     clock_mhz: Positive | None = None
     simd: Words = ()
     """Instruction sets that int8 kernels use."""
+    simd_bits: Positive | None = None
+    """Width of their registers: a channel count that is a multiple of `simd_bits` / 8 leaves no int8 lane empty."""
     memory_bytes: Positive | None = None
     """Main memory of a CPU device."""
     ram_bytes: Positive | None = None
@@ -96,6 +101,10 @@ class Device(BaseModel):
     """Interpreter that runs the model there."""
     accelerator: str | None = None
     """Vela's --accelerator-config for an NPU."""
+    kernels: Words = ()
+    """Libraries and delegates whose kernels run there, best first, such as "xnnpack", "cmsis-nn", "esp-nn"."""
+    operators: str | None = None
+    """Table under `operators/` of the operators and types that the runtime has; None where it has all of them."""
     decoders: Words = ()
     """What its runtime unpacks of a stored model: "lut" for the operator DECODE of tflite-micro, from August 2026 on."""
     threads: Positive = 1
@@ -117,6 +126,8 @@ class Device(BaseModel):
     """Table of measured ops under `latency/`, from which times are predicted."""
     programmer: Programmer | None = None
     """How `edgepack flash` writes to it."""
+    connection: Connection | None = None
+    """Which device it is, where a profile is of one device."""
     source: Annotated[tuple[Source, ...], Field(strict=False)] = ()
 
     @field_validator("notes")

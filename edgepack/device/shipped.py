@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from edgepack import errors, tables
+from edgepack.device.connection import Connection
 from edgepack.device.profile import Device
 
 
@@ -36,24 +37,51 @@ def names(beside: Path | None = None) -> tuple[str, ...]:
     return tuple(sorted({file.stem for folder in folders(beside) for file in folder.glob("*.toml")}))
 
 
-def load(device: str, *, beside: Path | None = None) -> Device:
+def load(device: str, *, beside: Path | None = None, host: str | None = None) -> Device:
     """Reads a profile.
 
     Args:
-      device: name of a profile, or path of a .toml file.
+      device: name of a profile, or path of a .toml file; behind an "@" which device of that kind, as in
+        "rpi4@pi@pi.local".
       beside: folder of the recipe, whose `devices/` is looked into first.
+      host: which device it is, as what is behind the "@".
 
     Raises:
       DeviceError: no such device; the message has the nearest name.
       RecipeError: the profile is wrong.
     """
-    file = _find(device, beside)
-    profile = tables.validate(Device, tables.read(file, noun="device profile"), source=file)
+    kind, _, named = (device, "", "") if Path(device).is_file() else device.partition("@")
+    profile = _read(kind, beside)
+    return profile if not (named or host) else _at(profile, named or str(host))
+
+
+def _read(name: str, beside: Path | None) -> Device:
+    file = _find(name, beside)
+    own = tables.read(file, noun="device profile")
+    like = own.pop("like", None)
+    if like is not None:
+        if not isinstance(like, str) or like == file.stem:
+            raise errors.RecipeError(f'{file}: "like": expected the name of another device; got {like!r}')
+        own = {**tables.read(_find(like, beside), noun="device profile"), **own}
+        if "like" in own:
+            raise errors.RecipeError(f'{file}: "like": {like} is itself like another; name that one')
+    profile = tables.validate(Device, own, source=file)
     if profile.name != file.stem:
         raise errors.RecipeError(
             f'{file}: "name" is "{profile.name}"; expected the name of the file, "{file.stem}"'
         )
     return profile
+
+
+def _at(profile: Device, host: str) -> Device:
+    """The profile of one device of its kind.
+
+    Raises:
+      RecipeError: no name of a host.
+    """
+    known = profile.connection.model_dump(exclude_unset=True) if profile.connection else {}
+    connection = tables.validate(Connection, {**known, "host": host}, source=f'device "{profile.name}"')
+    return profile.model_copy(update={"connection": connection})
 
 
 def _find(device: str, beside: Path | None) -> Path:

@@ -91,5 +91,62 @@ def test_a_missing_file_is_said() -> None:
 
 def test_the_readme_names_every_key() -> None:
     text = (FOLDER / "README.md").read_text()
-    shown = {"source": "[[source]]", "programmer": "[programmer]"}
+    shown = {"source": "[[source]]", "programmer": "[programmer]", "connection": "[connection]"}
     assert [key for key in profile.Device.model_fields if f"`{shown.get(key, key)}`" not in text] == []
+
+
+def test_the_readme_names_every_key_of_a_connection() -> None:
+    text = (FOLDER / "README.md").read_text()
+    assert [key for key in device.Connection.model_fields if f"| `{key}` |" not in text] == []
+
+
+def own(folder: Path, text: str) -> Path:
+    (folder / "devices").mkdir(exist_ok=True)
+    path = folder / "devices" / "kitchen.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_device_like_another(tmp_path: Path) -> None:
+    own(tmp_path, 'name = "kitchen"\nlike = "rpi4"\nthreads = 2\n[connection]\nhost = "pi@kitchen.local"\n')
+    found, kind = device.load("kitchen", beside=tmp_path), device.load("rpi4")
+    assert found.connection.host == "pi@kitchen.local" and found.connection.python == "python3"
+    assert (found.threads, found.cpu, found.source) == (2, kind.cpu, kind.source)
+
+
+def test_profiles_in_a_folder_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own(tmp_path, 'name = "kitchen"\nlike = "rpi4"\n')
+    monkeypatch.setenv("EDGEPACK_DEVICES", str(tmp_path / "devices"))
+    assert "kitchen" in device.names() and device.load("kitchen").cores == 4
+    monkeypatch.setenv("EDGEPACK_DEVICES", str(tmp_path / "none"))
+    with pytest.raises(errors.DeviceError, match="no such folder"):
+        device.names()
+
+
+@pytest.mark.parametrize("text", ["rpi4@pi@pi.local", "rpi4@ssh://pi@pi.local:2222", "rpi4@fe80::1%eth0"])
+def test_which_device_of_a_kind(text: str) -> None:
+    assert device.load(text).connection.host == text.partition("@")[2]
+    assert device.load(text).name == "rpi4"
+
+
+@pytest.mark.parametrize("host", ["-oProxyCommand=x", "pi@pi.local; reboot", "$(reboot)", "pi local", "a\nb"])
+def test_a_host_is_no_option_and_no_shell_word(host: str) -> None:
+    with pytest.raises(errors.RecipeError, match='"host"'):
+        device.load("rpi4", host=host)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ('name = "kitchen"\nlike = "rpi44"\n', "is unknown; did you mean"),
+        ('name = "kitchen"\nlike = "kitchen"\n', '"like": expected the name of another device'),
+        ('name = "kitchen"\nlike = 4\n', '"like": expected the name of another device'),
+        ('name = "kitchen"\nlike = "rpi4"\n[connection]\npython = "python3; rm"\n', '"python"'),
+        ('name = "kitchen"\nlike = "rpi4"\n[connection]\nhots = "x"\n', 'did you mean "host"'),
+    ],
+)  # fmt: skip
+def test_complaints_about_ones_own(text: str, complaint: str, tmp_path: Path) -> None:
+    own(tmp_path, text)
+    with pytest.raises((errors.RecipeError, errors.DeviceError)) as caught:
+        device.load("kitchen", beside=tmp_path)
+    assert complaint in str(caught.value)
