@@ -26,6 +26,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "inspect": ("edgepack.cli.inspect", "Show what is in a model file or a package."),
     "eval": ("edgepack.cli.eval", "Measure a model or a package on a recipe's evaluation data."),
     "report": ("edgepack.cli.report", "Show a run or a package as one page."),
+    "explain": ("edgepack.cli.explain", "Say why a package is this big, slow and accurate, and what would help."),
     "bench": ("edgepack.cli.bench", "Measure latency and memory of a .tflite or a package on this machine."),
     "slim": ("edgepack.cli.slim", "Write a .tflite in fewer bytes, with the same answers."),
     "keygen": ("edgepack.cli.keygen", "Make a key pair to sign packages with."),

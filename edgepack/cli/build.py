@@ -11,14 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgepack.cli.parameters import DEVICE, RECIPE
+
 if TYPE_CHECKING:
     from edgepack.pipeline.build import Options
 
 
 @click.command("build")
-@click.argument("recipe", type=click.Path(path_type=Path))
+@click.argument("recipe", type=RECIPE)
 @click.option(
-    "--device", "devices", multiple=True, metavar="NAME", help="Build for this device profile; repeatable."
+    "--device",
+    "devices",
+    multiple=True,
+    type=DEVICE,
+    metavar="NAME",
+    help="Build for this device profile; repeatable.",
 )
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("dist"), show_default=True
@@ -31,6 +38,12 @@ if TYPE_CHECKING:
     "--keep-failed", is_flag=True, help="Write the package even when a budget or invariant is missed."
 )
 @click.option("--no-bench", is_flag=True, help="Do not measure latency on this machine.")
+@click.option("--emulate", is_flag=True, help="Run each --device's package on the device emulated here, too.")
+@click.option(
+    "--no-evidence",
+    is_flag=True,
+    help="Do not keep answers and evaluation samples for reports (OUT/evaluation.npz).",
+)
 @click.option(
     "--trust-code", is_flag=True, help="Allow the recipe to import its own Python (layers, data, metric)."
 )
@@ -56,6 +69,8 @@ def command(
     quiet: bool,
     keep_failed: bool,
     no_bench: bool,
+    emulate: bool,
+    no_evidence: bool,
     trust_code: bool,
     trust_input: bool,
     memory_gb: float | None,
@@ -76,6 +91,8 @@ def command(
         out=out.resolve(),
         keep_failed=keep_failed,
         bench=not no_bench,
+        emulate=emulate,
+        evidence=not no_evidence,
         trust_code=trust_code,
         trust_input=trust_input,
         memory_bytes=int(memory_gb * 1e9) if memory_gb else None,

@@ -30,6 +30,7 @@ def print_summary(result: BuildResult) -> None:
         _before_after(console, package)
         _invariants(console, package)
         _flash(console, package)
+        _update(console, package)
         _verdict(console, result, package)
 
 
@@ -133,6 +134,20 @@ def _invariants(console: Console, package: PackageResult) -> None:
         console.print(f"\nPromises found kept in the .tflite: {told}", markup=False)
 
 
+def _update(console: Console, package: PackageResult) -> None:
+    """What devices that have the previous package must fetch."""
+    told: Mapping[str, Any] | None = package.continuity
+    if told is None or package.metric is None:
+        return
+    console.print(
+        f"Update from {told['previous']}: {kilobytes(told['delta_bytes'])}, {told['delta_share']:.1%} of the whole file's "
+        f"{kilobytes(told['full_bytes'])} under xz; {told['kept']:.1%} of the weights kept their integers. Without "
+        f"continuity: {kilobytes(told['without_delta_bytes'])}, {package.metric.name} {told['without_metric']:.4f} in place "
+        f"of {told['metric']:.4f}",
+        markup=False,
+    )
+
+
 def _flash(console: Console, package: PackageResult) -> None:
     """What the device stores and what it takes to run that."""
     told: Mapping[str, Any] | None = package.flash
@@ -149,6 +164,8 @@ def _flash(console: Console, package: PackageResult) -> None:
 def _verdict(console: Console, result: BuildResult, package: PackageResult) -> None:
     if package.benchmark:
         console.print(f"Latency: {package.benchmark['circumstances']}", style="dim", markup=False)
+    if package.emulated:
+        console.print(f"Emulated: {_instructions(package)}", style="dim", markup=False)
     for reason in package.reasons:
         console.print(f"✗ {reason}", style="red", markup=False)
     if package.package is not None:
@@ -158,4 +175,13 @@ def _verdict(console: Console, result: BuildResult, package: PackageResult) -> N
     console.print(
         f"{word} in {seconds:.1f} s"
         + ("" if package.passed else "; no package made" if not package.package else "")
+    )
+
+
+def _instructions(package: PackageResult) -> str:
+    told: Any = package.emulated
+    return (
+        f"{told['instructions']['per_inference'] / 1e6:,.3f} million instructions per inference on {told['device']} "
+        f"({told['kernels']} kernels, one thread), {'the same answers' if told['conforms'] else 'other answers'} as here; "
+        "no times from an emulator"
     )

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from edgepack import device, errors, gate, plan
+from edgepack.backend import Backend
 from edgepack.device import Device
 from edgepack.numerics.metrics import Metric
-from edgepack.pipeline import evaluate, findings, output, packing
+from edgepack.pipeline import emulating, evaluate, findings, output, packing
 from edgepack.pipeline.checking import checked
+from edgepack.pipeline.continuing import Update, carried_on
 from edgepack.pipeline.environment import versions
+from edgepack.pipeline.evidence import FILE, write_evidence
 from edgepack.pipeline.flashing import stored
 from edgepack.pipeline.joint import Planned, carried_out
+from edgepack.pipeline.layers import layer_rows
 from edgepack.pipeline.quantizing import Accept, Quantized, float_baseline, quantized
 from edgepack.pipeline.reporter import Reporter
 from edgepack.pipeline.result import BuildResult, MetricResult, PackageResult, Weighed
 from edgepack.pipeline.rounding import rounded
 from edgepack.pipeline.sources import Datasets, Source, import_candidate, open_data, open_source, warm_up
 from edgepack.pipeline.steps import Worked, run_steps
+from edgepack.pipeline.trail import trail
 from edgepack.pipeline.verdict import judgement, reasons_against
 from edgepack.pipeline.weighing import latencies, weigh_ahead, weighed
 from edgepack.pipeline.workspace import Workspace
@@ -39,12 +44,18 @@ class Options:
       devices: profile names; () builds for no particular device.
       out: directory for packages and build.json.
       bench: whether to measure latency on this machine.
+      emulate: whether each device's package is run on the emulated device as well.
+      evidence: whether answers and samples are kept beside build.json for reports.
+      pack: whether packages are written; without, the results only name the .tflite files in the store.
     """
 
     devices: tuple[str, ...] = ()
     out: Path
     keep_failed: bool = False
     bench: bool = True
+    emulate: bool = False
+    evidence: bool = True
+    pack: bool = True
     trust_code: bool = False
     trust_input: bool = False
     memory_bytes: int | None = None
@@ -67,14 +78,21 @@ class _Run:
     planned: Planned | None
 
 
-def build(recipe: Recipe, options: Options, reporter: Reporter) -> BuildResult:
+def build(
+    recipe: Recipe, options: Options, reporter: Reporter, *, backend: Backend | None = None
+) -> BuildResult:
     """Runs the whole pipeline; writes packages and build.json to `options.out`.
+
+    Args:
+      backend: a TensorFlow child to use, started with the same trust and memory; it goes on living. None for an own one.
 
     Raises:
       EdgepackError: bad input, crashed children, disk. A missed budget is no error: see `BuildResult.passed`.
     """
     devices = [device.load(name, beside=recipe.directory) for name in options.devices]
     _require_int4(recipe, devices)
+    if options.emulate:
+        emulating.require(devices)
     output.prepare(options.out)
     with (
         Store(options.cache) as store,
@@ -85,6 +103,7 @@ def build(recipe: Recipe, options: Options, reporter: Reporter) -> BuildResult:
             custom=recipe.model.custom,
             import_paths=(recipe.directory,),
             memory_bytes=options.memory_bytes,
+            backend=backend,
         ) as workspace,
     ):
         source = open_source(recipe, workspace, trust_input=options.trust_input)
@@ -108,6 +127,7 @@ def build(recipe: Recipe, options: Options, reporter: Reporter) -> BuildResult:
         seconds=workspace.seconds,
         versions=versions(),
         pareto=run.planned.front_json() if run.planned else (),
+        evidence=FILE if options.pack and options.evidence else None,
     )
     output.write_result(options.out, result.to_json())
     return result
@@ -195,12 +215,30 @@ def _to_target(
 
 def _packages(run: _Run, devices: Sequence[Device]) -> list[PackageResult]:
     targets: Sequence[Device | None] = devices or [None]
-    results = []
+    results, artifacts = [], {}
     for target in targets:
-        made = _quantized(run, target)
+        made, update = _continued(run, target, _quantized(run, target))
         weigh_ahead(made.artifact, run.workspace)
-        results.append(_judged(run, target, made, _metric(run, made.artifact)))
+        results.append(_judged(run, target, made, _metric(run, made.artifact), update))
+        artifacts[made.artifact.sha256] = made.artifact
+    if run.options.pack and run.options.evidence:
+        _keep_evidence(run, artifacts)
     return results
+
+
+def _keep_evidence(run: _Run, artifacts: Mapping[str, Artifact]) -> None:
+    data, workspace = run.datasets.evaluation, run.workspace
+    write_evidence(
+        run.options.out,
+        run.recipe,
+        data,
+        evaluate.float_answers(run.original, data, workspace),
+        run.baseline,
+        {
+            digest: (artifact, evaluate.tflite_answers(artifact, data, workspace))
+            for digest, artifact in artifacts.items()
+        },
+    )
 
 
 def _quantized(run: _Run, target: Device | None) -> Quantized:
@@ -241,6 +279,28 @@ def _quantized(run: _Run, target: Device | None) -> Quantized:
     )
 
 
+def _continued(run: _Run, target: Device | None, made: Quantized) -> tuple[Quantized, Update | None]:
+    """In the numbers of the previous package, where the recipe names one."""
+    settings = run.recipe.continuity
+    if settings is None:
+        return made, None
+
+    def broken(offered: Quantized) -> int:
+        return sum(not item.holds for item in checked(run.recipe, offered, run.worked, target, run.workspace))
+
+    already = broken(made)
+    return carried_on(
+        run.recipe,
+        settings,
+        made,
+        run.datasets.calibration,
+        run.workspace,
+        judge=lambda artifact: _metric(run, artifact),
+        keeps_promises=lambda offered: broken(offered) <= already,
+        max_drop=limits(run.recipe, target).max_drop,
+    )
+
+
 def _compression_drop(run: _Run) -> float:
     """What the compressed Keras model loses before it is quantized."""
     if run.worked.candidate.sha256 == run.original.sha256:
@@ -269,7 +329,9 @@ def _compared(
     return evaluate.compared(recipe, metric, datasets.evaluation, float_answers, answers, workspace)
 
 
-def _judged(run: _Run, target: Device | None, made: Quantized, metric: MetricResult) -> PackageResult:
+def _judged(
+    run: _Run, target: Device | None, made: Quantized, metric: MetricResult, update: Update | None
+) -> PackageResult:
     recipe, workspace = run.recipe, run.workspace
     invariants = checked(recipe, made, run.worked, target, workspace)
     kept = stored(made.artifact, recipe, target, workspace)
@@ -278,17 +340,22 @@ def _judged(run: _Run, target: Device | None, made: Quantized, metric: MetricRes
     if bench is not None:
         after = replace(after, latency_ms=bench.artifact)
         before = replace(before, latency_ms=bench.baseline)
+    budget = limits(recipe, target)
     reasons = reasons_against(
-        limits(recipe, target),
+        budget,
         metric=metric,
         weighed=after,
         baseline=before,
         invariants=invariants,
         latency_is_of_device=target is None or target.transport == "local",
+        delta_bytes=update.delta_bytes if update is not None else None,
     )
     reasons += kept.complaints
     if reasons and made.worst:
         reasons.append(f"accuracy: int8 loses most in {'; '.join(made.worst)}")
+    emulated = emulating.emulated(made.artifact, target) if run.options.emulate and target else None
+    if emulated is not None:
+        reasons += emulating.complaints(emulated)
     result = PackageResult(
         device=target.name if target else None,
         reasons=reasons,
@@ -301,7 +368,17 @@ def _judged(run: _Run, target: Device | None, made: Quantized, metric: MetricRes
         ledger=(*run.worked.ledger, *made.notes, quantize_totals(made, after), *kept.notes),
         flash=kept.told,
         benchmark=bench.circumstances if bench else None,
+        emulated=emulated.to_json() if emulated else None,
         digests={"model": run.source.sha256, "tflite": made.artifact.sha256},
+        continuity=update.to_json() if update is not None else None,
+        budget=budget.model_dump(mode="json", exclude_none=True),
+    )
+    if not run.options.pack:
+        return replace(result, tflite=made.artifact.path)
+    result = replace(
+        result,
+        layers=layer_rows(recipe, run.original, run.worked, run.baseline, made, workspace),
+        stages=trail(recipe, run.metric, run.datasets.evaluation, run.worked, workspace),
     )
     if reasons and not run.options.keep_failed:
         return result

@@ -9,6 +9,7 @@ from edgepack import data, errors, gate, plan
 from edgepack.pipeline.pins import pinned_sha256
 from edgepack.recipe import NO_EVALUATION, Recipe, limits
 from edgepack.recipe.budget import UNLIMITED
+from edgepack.recipe.continuity import NO_PREVIOUS, Continuity
 from edgepack.records import Json, TensorSpec
 
 
@@ -60,6 +61,8 @@ def preflight(recipe: Recipe, devices: Sequence[str] = ()) -> Preflight:
         graph = gate.keep_outputs(graph, recipe.model.outputs)
     if recipe.data.evaluation is None:
         raise errors.RecipeError(f"{recipe.path}: {NO_EVALUATION}")
+    if recipe.continuity is not None:
+        _previous(recipe, recipe.continuity)
     samples, findings = _examined(recipe, graph.specs)
     resolved = plan.resolve(
         recipe.stages,
@@ -77,6 +80,16 @@ def preflight(recipe: Recipe, devices: Sequence[str] = ()) -> Preflight:
         findings=(*findings, *dropped),
         budgets=shown,
     )
+
+
+def _previous(recipe: Recipe, settings: Continuity) -> None:
+    """Refuses a previous package that is missing or damaged, before anything is built for it."""
+    from edgepack.bundle import read  # only a recipe with continuity pays for it
+
+    path = recipe.resolve(settings.previous)
+    if not path.exists():
+        raise errors.PackageError(NO_PREVIOUS.format(path=path))
+    read(path)
 
 
 def _budgets(recipe: Recipe, devices: Sequence[str]) -> dict[str, dict[str, Json]]:

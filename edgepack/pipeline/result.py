@@ -88,7 +88,15 @@ class PackageResult:
     flash: Mapping[str, Json] | None = None
     """What the device stores, with its RAM, operators and cycles, as `embedded.Compiled` tells it; None where that is
     the .tflite and nobody need ask."""
+    emulated: Mapping[str, Json] | None = None
+    """The same answers and the instructions of one inference on the emulated device; None where it was not tried."""
     digests: dict[str, str] = field(default_factory=dict)
+    continuity: dict[str, Json] | None = None
+    """The update from the previous package, as `continuing.Update` tells it."""
+    budget: Mapping[str, Json] = field(default_factory=dict)
+    """The limits it was held against: the recipe's and the device's, the tighter of both."""
+    layers: Sequence[Mapping[str, Json]] = ()
+    stages: Sequence[Mapping[str, Json]] = ()
 
     @property
     def passed(self) -> bool:
@@ -113,7 +121,12 @@ class PackageResult:
             "ledger": [asdict(entry) for entry in self.ledger],
             "benchmark": self.benchmark,
             "flash": dict(self.flash) if self.flash is not None else None,
+            "emulated": dict(self.emulated) if self.emulated is not None else None,
+            "continuity": self.continuity,
             "sha256": self.digests,
+            "budget": dict(self.budget),
+            "layers": list(self.layers),
+            "stages": list(self.stages),
         }
 
 
@@ -129,6 +142,8 @@ class BuildResult:
     versions: dict[str, str]
     pareto: Sequence[Mapping[str, Any]] = ()
     """The real points of the plan of `[target]`, by delivered bytes; () without one."""
+    evidence: str | None = None
+    """The file beside build.json with answers and samples, for reports."""
 
     @property
     def passed(self) -> bool:
@@ -146,6 +161,7 @@ class BuildResult:
             "reasons": list(dict.fromkeys(reason for package in self.packages for reason in package.reasons)),
             "findings": list(self.findings),
             "pareto": list(self.pareto),
+            "evidence": self.evidence,
             "seconds": sum(self.seconds.values()),
             "step_seconds": self.seconds,
             "versions": self.versions,

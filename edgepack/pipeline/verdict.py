@@ -37,16 +37,24 @@ def reasons_against(
     baseline: Weighed,
     invariants: Sequence[Invariant],
     latency_is_of_device: bool,
+    delta_bytes: int | None = None,
 ) -> list[str]:
     """Every reason why the package must not ship; empty when it may.
 
     Args:
       budget: the recipe's limits merged with the device's, the tighter of both.
       latency_is_of_device: whether the measured latency is the device's own; another machine's is never judged.
+      delta_bytes: of the update from the previous package, where there is one.
     """
     found = [*_accuracy(budget, metric), *_sizes(budget, weighed, baseline)]
     if budget.max_latency_ms is not None and latency_is_of_device:
         found += _latency(budget.max_latency_ms, weighed)
+    limit = budget.max_delta_bytes
+    if limit is not None and delta_bytes is not None and delta_bytes > limit:
+        found.append(
+            f"update: the delta from the previous package is {delta_bytes:,} B, more than [budget] max_delta_bytes = "
+            f"{limit:,} B; allow more loss ([continuity] max_loss), or a larger update"
+        )
     found += [_broken(item) for item in invariants if not item.holds]
     return found
 

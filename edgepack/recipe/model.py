@@ -13,7 +13,7 @@ from edgepack.data import DataSource, Preprocess
 from edgepack.recipe.continuity import Continuity
 from edgepack.recipe.tuning import Tune
 from edgepack.recipe.packaging import Package
-from edgepack.records import Json, canonical_json
+from edgepack.records import FILE_NAME, RELEASE_VERSION, Json, canonical_json
 from edgepack.stages import Cluster, Distill, Factorize, Finetune, Prune, Shrink, StageSettings
 from edgepack.stages.quantize import Quantize
 from edgepack.tables import nearest
@@ -27,8 +27,6 @@ CALIBRATED: Final = ("int8", "int16x8")
 PLANNED: Final = ("prune", "cluster", "factorize")
 """Stages whose work `[target]` decides."""
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_VERSION = re.compile(r"\d{1,9}(\.\d{1,9}){0,2}([-+][0-9A-Za-z][0-9A-Za-z.+-]{0,63})?")
 _TOP = re.compile(r"top([1-9]|10)")
 _FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
@@ -212,7 +210,7 @@ class Recipe(Table):
     @field_validator("name")
     @classmethod
     def _file_name(cls, value: str) -> str:
-        if _NAME.fullmatch(value) is None:
+        if re.fullmatch(FILE_NAME, value) is None:
             raise ValueError(
                 f"{value!r} cannot name a file: expected letters, digits, '.', '_' and '-', at most 100, "
                 "the first a letter or digit"
@@ -222,7 +220,7 @@ class Recipe(Table):
     @field_validator("version")
     @classmethod
     def _semantic(cls, value: str) -> str:
-        if _VERSION.fullmatch(value) is None:
+        if re.fullmatch(RELEASE_VERSION, value) is None:
             raise ValueError(f'{value!r} is not a version: expected "1", "1.2", "1.2.3" or "1.2.3-rc.1"')
         return value
 

@@ -152,7 +152,7 @@ def _renumber(model: Any, number: int, graph: Any) -> None:
     for index, tensor in enumerate(graph.tensors or ()):
         if index not in used:
             continue
-        alike = _content(tensor) if tensor.buffer and not tensor.isVariable and index not in pinned else index
+        alike = content(tensor) if tensor.buffer and not tensor.isVariable and index not in pinned else index
         if alike not in twins:
             twins[alike] = len(kept)
             kept.append(tensor)
@@ -174,14 +174,14 @@ def _listed(indices: Any) -> list[int]:
     return [] if indices is None else [int(index) for index in indices]
 
 
-def _content(value: Any) -> Any:
+def content(value: Any) -> Any:
     """A generated object as nested tuples, equal where the objects say the same."""
     if isinstance(value, np.ndarray):
         return (value.dtype.str, value.tobytes())
     if isinstance(value, (list, tuple)):
-        return tuple(_content(item) for item in value)
+        return tuple(content(item) for item in value)
     if hasattr(value, "__dict__"):
-        return (type(value).__name__, *(_content(item) for item in vars(value).values()))
+        return (type(value).__name__, *(content(item) for item in vars(value).values()))
     return value
 
 
@@ -192,7 +192,7 @@ def _share_codes(model: Any) -> None:
     for graph in model.subgraphs:
         for op in graph.operators or ():
             code = model.operatorCodes[op.opcodeIndex]
-            key = _content(code)
+            key = content(code)
             if key not in numbers:
                 numbers[key] = len(kept)
                 kept.append(code)
