@@ -154,7 +154,8 @@ def _flash(console: Console, package: PackageResult) -> None:
     if told is None:
         return
     form = {"plain": "the .tflite as it is", "lut": "kernels by tables", "vela": "Vela's file"}[told["codec"]]
-    ram = f"{told['ram_bytes']:,} B of RAM ({told['ram_by']})" if told["ram_bytes"] is not None else "RAM not known"
+    known = told["ram_bytes"] is not None
+    ram = f"{told['ram_bytes']:,} B of RAM ({told['ram_by']})" if known else "RAM not known"
     cycles = f", {told['cycles']:,} cycles" if told["cycles"] is not None else ""
     console.print(f"Stores {form}: {told['flash_bytes']:,} B of flash, {ram}{cycles}", markup=False)
     for note in told["notes"]:

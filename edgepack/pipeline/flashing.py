@@ -1,4 +1,4 @@
-"""What the device stores: the .tflite, its form with tables, or Vela's file; its flash, its RAM, and whether it runs there."""
+"""What the device stores: the .tflite, its form with tables, or Vela's file; its flash and RAM, and whether it runs."""
 
 from __future__ import annotations
 

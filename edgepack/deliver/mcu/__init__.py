@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edgepack import embedded, errors, tflite
 from edgepack.deliver.mcu import images, source_code
+from edgepack.deliver.mcu.form import Form, form_for
 from edgepack.deliver.options import Options
 from edgepack.deliver.subject import Subject
 from edgepack.deliver.tree import Tree
@@ -19,14 +20,15 @@ def tree(subject: Subject, options: Options) -> Tree:
       GateError: the model is larger than its slot, its budget or the device's flash.
       BadInputError: an operator without a kernel in tflite-micro, a model that takes floats where the device has none.
     """
-    _require_room(subject, options)
-    model = _model(subject)
+    form = form_for(subject, options.device)
+    _require_room(subject, form, options)
+    model = _model(form)
     methods = embedded.resolver_methods(model)
-    names = source_code.names_of(subject, model)
+    names = source_code.names_of(subject, form, model)
     declared, defined, count = source_code.golden_source(subject)
     tensors = (*subject.inputs, *subject.outputs)
     names |= {
-        "array": source_code.c_array(subject.model),
+        "array": source_code.c_array(form.data),
         "golden_declared": declared,
         "golden_defined": defined,
         "golden_count": count,
@@ -41,7 +43,7 @@ def tree(subject: Subject, options: Options) -> Tree:
     }
     stem = subject.identifier
     made: dict[str, bytes] = {
-        f"{stem}.tflite": subject.model,
+        f"{stem}.tflite": form.data,
         f"include/{stem}.h": source_code.filled("model.h", names),
         f"include/{stem}_golden.h": source_code.filled("golden.h", names),
         f"include/{stem}_resolver.h": source_code.filled("resolver.h", names),
@@ -52,11 +54,11 @@ def tree(subject: Subject, options: Options) -> Tree:
         "CMakeLists.txt": source_code.filled("CMakeLists.txt", names),
         "README.md": source_code.filled("README.md", names),
     }
-    return {**made, **_images(subject, options)}
+    return {**made, **_images(subject, form.data, options)}
 
 
-def _require_room(subject: Subject, options: Options) -> None:
-    size = len(subject.model)
+def _require_room(subject: Subject, form: Form, options: Options) -> None:
+    size = len(form.data)
     if options.slot_bytes is not None and size > options.slot_bytes:
         raise errors.GateError(
             f"{subject.name}: {size:,} bytes do not fit the slot of {options.slot_bytes:,} (--slot-bytes)"
@@ -78,8 +80,8 @@ def _require_room(subject: Subject, options: Options) -> None:
         )
 
 
-def _images(subject: Subject, options: Options) -> dict[str, bytes]:
-    stem, model = subject.identifier, subject.model
+def _images(subject: Subject, model: bytes, options: Options) -> dict[str, bytes]:
+    stem = subject.identifier
     address, slot = options.flash_address, options.slot_bytes
     made: dict[str, bytes] = {}
     if address is not None:
@@ -112,10 +114,10 @@ def _images(subject: Subject, options: Options) -> dict[str, bytes]:
     return made
 
 
-def _model(subject: Subject) -> tflite.Model:
+def _model(form: Form) -> tflite.Model:
     with tempfile.TemporaryDirectory(prefix="edgepack-") as folder:
         path = Path(folder, "model.tflite")
-        path.write_bytes(subject.model)
+        path.write_bytes(form.data)
         return tflite.read(path)
 
 

@@ -16,6 +16,7 @@ from typing import Final
 
 from edgepack import errors
 from edgepack.deliver.mcu import images
+from edgepack.deliver.mcu.form import form_for
 from edgepack.deliver.subject import Subject
 from edgepack.device import Device
 from edgepack.device.profile import Programmer
@@ -67,14 +68,15 @@ def flash(
         raise errors.BadInputError(
             f"{board.name}: its profile has no [programmer]; edgepack cannot write to it"
         )
-    _require_place(subject, board, way, address, slot_bytes)
-    return _WAYS[way.tool](subject.model, way, port, address)
+    model = form_for(subject, board).data
+    _require_place(subject.name, len(model), board, way, address, slot_bytes)
+    return _WAYS[way.tool](model, way, port, address)
 
 
 def _require_place(
-    subject: Subject, board: Device, way: Programmer, address: int, slot_bytes: int | None
+    name: str, size: int, board: Device, way: Programmer, address: int, slot_bytes: int | None
 ) -> None:
-    size, flash_bytes = len(subject.model), board.flash_bytes or 0
+    flash_bytes = board.flash_bytes or 0
     end = way.flash_base + flash_bytes
     if not way.flash_base <= address < end:
         raise errors.BadInputError(
@@ -82,7 +84,7 @@ def _require_place(
         )
     room = min(end - address, slot_bytes if slot_bytes is not None else flash_bytes)
     if size > room:
-        raise errors.GateError(f"{subject.name}: {size:,} bytes do not fit the {room:,} at {address:#x}")
+        raise errors.GateError(f"{name}: {size:,} bytes do not fit the {room:,} at {address:#x}")
     if address % images.ESP_SECTOR_BYTES:
         raise errors.BadInputError(
             f"address {address:#x}: flash is erased in sectors of {images.ESP_SECTOR_BYTES:#x} bytes; take a multiple"

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgepack.deliver import templates
+from edgepack.deliver.mcu.form import Form
 from edgepack.deliver.subject import Subject
 from edgepack.tflite import Model
 from edgepack.tflite.arena import arena
@@ -41,7 +42,14 @@ def c_array(data: bytes) -> str:
     return "\n".join(lines)
 
 
-def names_of(subject: Subject, model: Model) -> dict[str, Any]:
+FORMS = {
+    "plain": "the .tflite as it is",
+    "lut": "kernels by tables: tflite-micro from August 2026 on decodes them into the arena",
+    "vela": "commands for the Ethos-U, made by Vela",
+}
+
+
+def names_of(subject: Subject, form: Form, model: Model) -> dict[str, Any]:
     """What the templates speak of."""
     needed = arena(model)
     symbol = subject.identifier
@@ -50,11 +58,12 @@ def names_of(subject: Subject, model: Model) -> dict[str, Any]:
         "version": subject.version,
         "symbol": symbol,
         "SYMBOL": symbol.upper(),
-        "bytes": len(subject.model),
-        "sha256": subject.sha256,
+        "bytes": len(form.data),
+        "sha256": form.sha256,
+        "form": FORMS[form.codec],
         "activation_bytes": needed.activation_bytes,
         "persistent_bytes": needed.persistent_bytes,
-        "arena_bytes": _with_room(needed.total_bytes),
+        "arena_bytes": _with_room(max(needed.total_bytes, form.arena_bytes)),
         "contract": _contract(subject),
     }
 
