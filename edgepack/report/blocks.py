@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypeAlias, Union
+from typing import Any, Literal, TypeAlias, Union
 
 from edgepack.report import figures
 
@@ -51,23 +50,19 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A drawn picture with its numbers.
+    """A picture that `pictures.drawing` can draw, with its numbers.
 
     Attributes:
-      svg: made by `pictures.drawing.drawn`, safe to be put into a page.
+      description: in Vega-Lite, or in Vega where it says so.
+      name: what a screen reader calls it; by default its caption.
       wide: scrolls sideways on a narrow screen rather than shrink until it cannot be read.
     """
 
     caption: str
-    svg: str
+    description: Mapping[str, Any]
+    name: str = ""
     numbers: Table | None = None
     wide: bool = False
-
-    @property
-    def spans(self) -> bool:
-        """Whether it needs the page's whole width."""
-        found = re.match(r'<svg[^>]*? width="(\d+)', self.svg)
-        return found is not None and int(found[1]) > SPANNING
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,8 +118,6 @@ class Facts:
     kind: Literal["facts"] = "facts"
 
 
-SPANNING: Final = 535
-"""Pixels from which a picture stands alone in its row."""
 Block: TypeAlias = Union[Text, Notice, Table, Pictures, Examples, Facts]  # noqa: UP007 (3.10)
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from edgepack import __version__
+from edgepack import __version__, errors
 from edgepack.report import summary
 from edgepack.report.anatomy import parts
 from edgepack.report.blocks import Section
+from edgepack.report.documents import Packaged
 from edgepack.report.material import Material, collected
 from edgepack.report.noise import pairs
 from edgepack.report.sections import (
@@ -40,11 +41,13 @@ class Report:
     """What a page shows.
 
     Attributes:
+      verdict: passed or failed in a word or two.
       against: name of the release that is compared with; "" without one.
     """
 
     title: str
     passed: bool
+    verdict: str
     headline: str
     reasons: tuple[str, ...]
     devices: tuple[DeviceTop, ...]
@@ -53,8 +56,16 @@ class Report:
     footer: str = f"Made by edgepack {__version__}. This page fetches nothing and sends nothing."
 
 
-def reported(subject: Subject, against: Subject | None = None) -> Report:
-    """Everything that is known of a subject, drawn and in words."""
+def reported(subject: Subject, against: Subject | None = None, *, device: str | None = None) -> Report:
+    """Everything that is known of a subject.
+
+    Args:
+      against: the release to compare with.
+      device: the one to look into; the first that has a model where None.
+
+    Raises:
+      BadInputError: no such device, or a damaged file.
+    """
     previous = {item.device: item for item in against.packages} if against is not None else {}
     devices = tuple(
         DeviceTop(
@@ -64,19 +75,40 @@ def reported(subject: Subject, against: Subject | None = None) -> Report:
         )
         for item in subject.packages
     )
-    detailed = next((item for item in subject.packages if item.sizes is not None), None)
+    chosen = detailed(subject, device)
     sections: tuple[Section, ...] = ()
-    if detailed is not None:
-        with collected(subject, detailed) as material:
+    if chosen is None and subject.tune is not None:
+        searched = front.search(subject.tune)
+        sections = () if isinstance(searched, str) else (searched,)
+    if chosen is not None:
+        with collected(subject, chosen) as material:
             sections = tuple(_sections(material))
     return Report(
         title=subject.title,
         passed=subject.passed,
+        verdict="passed" if subject.passed else "failed",
         headline=summary.headline(subject.packages),
         reasons=subject.build.reasons,
         devices=devices,
         sections=sections,
         against=against.title if against is not None else "",
+    )
+
+
+def detailed(subject: Subject, device: str | None) -> Packaged | None:
+    """The model to look into; None where there is none.
+
+    Raises:
+      BadInputError: no such device.
+    """
+    if device is None:
+        return next((item for item in subject.packages if item.sizes is not None), None)
+    for item in subject.packages:
+        if item.device == device:
+            return item
+    known = ", ".join(item.device or "(no particular one)" for item in subject.packages)
+    raise errors.BadInputError(
+        f"{subject.path}: holds nothing for device {device!r}; it has {known or 'no model'}"
     )
 
 

@@ -170,3 +170,37 @@ class Build(_Document):
     packages: tuple[Packaged, ...] = ()
     evidence: str | None = None
     error: str | None = None
+
+
+class Objective(_Document):
+    """See `tune.objectives`."""
+
+    name: str
+    unit: str = ""
+    limit: float | None = None
+
+
+class Trial(_Document):
+    """One trial of a search: see `tune.result`."""
+
+    number: int
+    state: str
+    params: Found = Field(default_factory=dict)
+    values: tuple[float, ...] | None = None
+    reasons: tuple[str, ...] = ()
+    error: str | None = None
+
+
+class Tune(_Document):
+    """The whole of `tune.json`."""
+
+    name: str = ""
+    version: str = ""
+    status: str = "failed"
+    reasons: tuple[str, ...] = ()
+    objectives: tuple[Objective, ...] = ()
+    trials: tuple[Trial, ...] = ()
+    front: tuple[int, ...] = ()
+    chosen: int | None = None
+    sampler: str = ""
+    seconds: float = 0.0

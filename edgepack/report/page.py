@@ -8,7 +8,7 @@ from importlib import resources
 from typing import Any, Final
 
 from edgepack import errors
-from edgepack.report import figures
+from edgepack.report.pictures.drawing import drawn
 
 MOST_BYTES: Final = 2_000_000
 TEMPLATES: Final = "edgepack.report"
@@ -24,8 +24,32 @@ def rendered(template: str, **values: Any) -> str:
     return str(
         _environment()
         .get_template(template)
-        .render(style=style, script=script, policy=policy(style, script), figures=figures, **values)
+        .render(style=style, script=script, policy=policy(style, script), **values)
     )
+
+
+def rendered_text(template: str, **values: Any) -> str:
+    """Text of a template of this room in which the filter `plain` escapes for Markdown.
+
+    Raises:
+      MissingDependencyError: the extra "report" is not installed.
+    """
+    return str(_environment().get_template(template).render(**values))
+
+
+MARKUP: Final = str.maketrans(
+    {letter: f"\\{letter}" for letter in "\\`*_{}[]()#+!|~>"} | {"<": "&lt;", "&": "&amp;"}
+)
+
+
+def escaped(text: object) -> str:
+    """Text that Markdown shows as it is, on one line: no link, no markup, nobody mentioned.
+
+    Example:
+      >>> escaped("a|b <img> @you")
+      'a\\\\|b &lt;img\\\\> @\\u200byou'
+    """
+    return " ".join(str(text).split()).translate(MARKUP).replace("@", "@\u200b")
 
 
 def policy(style: str, script: str) -> str:
@@ -57,10 +81,12 @@ def _environment() -> Any:
         raise errors.MissingDependencyError(
             "pages need jinja2, which is not installed; install it with: pip install 'edgepack[report]'"
         ) from error
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.PackageLoader(TEMPLATES, "templates"),
         autoescape=lambda name: name is None or ".html" in name,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters |= {"drawn": drawn, "plain": escaped}
+    return environment

@@ -10,14 +10,16 @@ from typing import Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from edgepack import bundle, errors
+from edgepack import bundle, errors, recipe, tables
 from edgepack.durable import storage_errors
 from edgepack.pipeline.output import RESULT
 from edgepack.pipeline.result import SCHEMA
-from edgepack.report.documents import Build, Packaged
+from edgepack.report.documents import Build, Packaged, Tune
 
 MOST_BYTES: Final = 64_000_000
 """Of a JSON file; a build's is some hundred thousand."""
+
+TUNE: Final = "tune.json"
 
 Kind = Literal["run", "package"]
 Document = TypeVar("Document", bound=BaseModel)
@@ -32,7 +34,8 @@ class Subject:
       folder: where pages are written by default, and where the run's other files lie.
       build: for a package, what its manifest has of it.
       packages: per device; () where the build ended before it had a model.
-      missing: what this kind of subject cannot show, in words.
+      tune: the search that the build came from, where the folder has one.
+      recipe_text: of a package.
     """
 
     kind: Kind
@@ -40,7 +43,7 @@ class Subject:
     folder: Path
     build: Build
     packages: Sequence[Packaged]
-    missing: tuple[str, ...] = ()
+    tune: Tune | None = None
     recipe_text: str | None = None
 
     @property
@@ -80,6 +83,8 @@ def opened(path: Path) -> Subject:
     if path.is_dir():
         if (path / RESULT).is_file():
             return _run(path, path / RESULT)
+        if (path / TUNE).is_file():
+            return _search(path)
         raise errors.BadInputError(
             f"{path}: has no {RESULT}; expected the folder that 'edgepack build --out' wrote, or a package"
         )
@@ -94,13 +99,34 @@ def _run(path: Path, document: Path) -> Subject:
         raise errors.BadInputError(
             f"{document}: has the schema {build.edgepack_schema!r}; this edgepack reads {SCHEMA!r}"
         )
-    return Subject(kind="run", path=path, folder=document.parent, build=build, packages=build.packages)
+    beside = document.parent / TUNE
+    return Subject(
+        kind="run",
+        path=path,
+        folder=document.parent,
+        build=build,
+        packages=build.packages,
+        tune=validated(Tune, json_file(beside), beside) if beside.is_file() else None,
+    )
+
+
+def _search(path: Path) -> Subject:
+    """A search that ended without a build."""
+    tune = validated(Tune, json_file(path / TUNE), path / TUNE)
+    build = Build(
+        edgepack_schema=SCHEMA, name=tune.name, version=tune.version, status=tune.status, reasons=tune.reasons
+    )
+    return Subject(kind="run", path=path, folder=path, build=build, packages=(), tune=tune)
 
 
 def _package(path: Path) -> Subject:
     package = bundle.read(path)
     manifest = package.manifest
-    packaged = validated(Packaged, {**manifest, "package": str(path)}, path)
+    packaged = validated(
+        Packaged,
+        {**manifest, "package": str(path), "budget": _budget(package), "sha256": _digests(package)},
+        path,
+    )
     build = Build(
         edgepack_schema=SCHEMA,
         name=manifest["name"],
@@ -110,21 +136,29 @@ def _package(path: Path) -> Subject:
         versions={str(name): str(version) for name, version in dict(manifest.get("versions") or {}).items()},
         packages=(packaged,),
     )
-    missing = (
-        "latency (it belongs to a machine, not to a package)",
-        "the metric after each stage",
-        "lint of the data",
-        "answers on the evaluation data",
-    )
     return Subject(
         kind="package",
         path=path,
         folder=path.parent,
         build=build,
         packages=(packaged,),
-        missing=missing,
         recipe_text=package.recipe_text,
     )
+
+
+def _budget(package: bundle.Package) -> dict[str, Any]:
+    """The limits of the recipe inside; {} where it is of an edgepack that this one does not read."""
+    try:
+        found = recipe.Recipe.model_validate(tables.parse(package.recipe_text, package.path))
+        return recipe.limits(found, None).model_dump(mode="json", exclude_none=True)
+    except (errors.RecipeError, ValidationError):
+        return {}
+
+
+def _digests(package: bundle.Package) -> dict[str, str]:
+    source = package.manifest.get("sources")
+    model = source.get("model_sha256") if isinstance(source, Mapping) else None
+    return {"tflite": package.model_sha256, **({"model": model} if isinstance(model, str) else {})}
 
 
 def json_file(path: Path) -> Any:

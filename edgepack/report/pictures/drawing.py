@@ -9,10 +9,12 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 from xml.etree import ElementTree
 
 from edgepack import errors
+from edgepack.report.blocks import Picture
 
 SVG: Final = "http://www.w3.org/2000/svg"
 TAGS: Final = frozenset(
@@ -47,14 +49,27 @@ CONFIG: Final[Mapping[str, Any]] = {
     "range": {"category": [f"var(--{name})" for name in ("after", "second", "third", "fourth", "fifth", "sixth")]},
 }  # fmt: skip
 
+VEGA_LITE: Final = "https://vega.github.io/schema/vega-lite/v5.json"
+SPANNING: Final = 535
+"""Pixels from which a picture stands alone in its row."""
 _numbers = itertools.count()
 
 
-def drawn(description: Mapping[str, Any], *, name: str) -> str:
-    """SVG of a Vega-Lite description, or of a Vega one where it says so in "$schema".
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """A picture as it stands in a page.
 
-    Args:
-      name: what a screen reader calls the picture.
+    Attributes:
+      svg: markup that needs no escaping.
+      spans: whether it needs a row of its own.
+    """
+
+    svg: Any
+    spans: bool
+
+
+def drawn(picture: Picture) -> Drawn:
+    """Draws a picture.
 
     Raises:
       MissingDependencyError: the extra "report" is not installed.
@@ -67,21 +82,17 @@ def drawn(description: Mapping[str, Any], *, name: str) -> str:
             "pictures need vl-convert-python, which is not installed; install it with: pip install 'edgepack[report]'"
         ) from error
     # Text is measured here in another font than the reader's: the padding takes up the difference.
-    if "/vega/" in description.get("$schema", ""):
-        svg = vl_convert.vega_to_svg(dict(description), allowed_base_urls=[])
+    if "/vega/" in picture.description.get("$schema", ""):
+        svg = vl_convert.vega_to_svg(dict(picture.description), allowed_base_urls=[])
     else:
-        whole = {
-            "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
-            "config": dict(CONFIG),
-            **description,
-        }
+        whole = {"$schema": VEGA_LITE, "config": dict(CONFIG), **picture.description}
         svg = vl_convert.vegalite_to_svg(whole, allowed_base_urls=[])
-    # Its own escaping is what makes it safe: every tag and attribute below was looked at.
-    return Markup(harmless(svg, name=name))
+    text, width = harmless(svg, name=picture.name or picture.caption)
+    return Drawn(svg=Markup(text), spans=width > SPANNING)
 
 
-def harmless(svg: str, *, name: str) -> str:
-    """The SVG with only known tags and attributes, marks named by titles, ids of its own."""
+def harmless(svg: str, *, name: str) -> tuple[str, float]:
+    """The SVG with only known tags and attributes, marks named by titles, ids of its own; and its width in pixels."""
     root = ElementTree.fromstring(svg)
     prefix = f"p{next(_numbers)}-"
     for element in [*root.iter()]:
@@ -89,7 +100,8 @@ def harmless(svg: str, *, name: str) -> str:
     root.set("role", "img")
     root.set("aria-label", name)
     ElementTree.register_namespace("", SVG)
-    return ElementTree.tostring(root, encoding="unicode", short_empty_elements=True)
+    text = ElementTree.tostring(root, encoding="unicode", short_empty_elements=True)
+    return text, float(root.get("width", "0"))
 
 
 def _cleaned(element: ElementTree.Element, prefix: str) -> None:

@@ -28,7 +28,6 @@ from edgepack.report.blocks import (
 from edgepack.report.evidence import Evidence
 from edgepack.report.material import Material
 from edgepack.report.pictures import dots, histogram, matrix
-from edgepack.report.pictures.drawing import drawn
 from edgepack.report.thumbnails import pictured, thumbnail
 
 Array = npt.NDArray[Any]
@@ -107,17 +106,13 @@ def _per_class(evidence: Evidence, found: Decided) -> Iterator[Block]:
     pictures = []
     if found.classes <= MOST_DRAWN:
         caption = "Shipped model: labels and answers, counts"
-        pictures.append(
-            Picture(caption=caption, svg=drawn(matrix.confusion(counts[1], names), name=caption), wide=True)
-        )
+        pictures.append(Picture(caption=caption, description=matrix.confusion(counts[1], names), wide=True))
     shown = order[:MOST_DRAWN]
     caption = "Recall by class: grey float, blue shipped" + (
         "" if len(shown) == len(order) else ", the largest losses"
     )
     rows = [(names[number], float(recall[0][number]), float(recall[1][number])) for number in shown]
-    pictures.append(
-        Picture(caption=caption, svg=drawn(dots.dumbbells(_distinct(rows), unit="recall"), name=caption))
-    )
+    pictures.append(Picture(caption=caption, description=dots.dumbbells(_distinct(rows), unit="recall")))
     if found.reliabilities is not None:
         pictures.append(_confidence(found.reliabilities))
     yield Pictures(pictures=tuple(pictures))
@@ -153,7 +148,7 @@ def _confidence(both: tuple[Reliability, Reliability]) -> Picture:
     ]
     caption = "How often an answer is right by how sure the model is (ideal: on the dashed line)"
     description = dots.lines(rows, x="confidence", y="right", diagonal=True)
-    return Picture(caption=caption, svg=drawn(description, name=caption))
+    return Picture(caption=caption, description=description)
 
 
 def _changed(evidence: Evidence, found: Decided) -> Iterator[Block]:
@@ -221,7 +216,7 @@ def _overlay(title: str, before: Array, after: Array, unit: str) -> Picture:
     ]
     caption = f"{title}: grey float, blue shipped"
     description = histogram.overlaid(shares[0].tolist(), shares[1].tolist(), low=low, high=high, unit=unit)
-    return Picture(caption=caption, svg=drawn({**description, "width": 340, "height": 160}, name=caption))
+    return Picture(caption=caption, description={**description, "width": 340, "height": 160})
 
 
 def _moved_most(

@@ -10,7 +10,6 @@ from edgepack.report.anatomy import Part
 from edgepack.report.blocks import Column, Picture, Pictures, Section, cell, table
 from edgepack.report.material import Material
 from edgepack.report.pictures import treemap
-from edgepack.report.pictures.drawing import drawn
 
 PURPOSES = {
     "quantization": "scales and zero points",
@@ -50,9 +49,7 @@ def section(material: Material, parts: Sequence[Part]) -> Section | str:
             for purpose, count in sorted(totals.items(), key=lambda item: -item[1])
         ],
     )
-    picture = Picture(
-        caption=caption, svg=drawn(treemap.treemap(told), name=caption), numbers=numbers, wide=True
-    )
+    picture = Picture(caption=caption, description=treemap.treemap(told), numbers=numbers, wide=True)
     return Section(
         id="bytes",
         title="Where the bytes go",

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from edgepack.report import figures
-from edgepack.report.blocks import Column, Picture, Pictures, Section, cell, table
-from edgepack.report.documents import Point
+from edgepack.report.blocks import Cell, Column, Picture, Pictures, Section, cell, table
+from edgepack.report.documents import Objective, Point, Trial, Tune
 from edgepack.report.material import Material
 from edgepack.report.pictures import dots
-from edgepack.report.pictures.drawing import drawn
 
 COLUMNS = (
     Column(title="Plan"),
@@ -27,6 +25,8 @@ COLUMNS = (
 def section(material: Material) -> Section | str:
     """The section, or why there is none."""
     points = material.subject.build.pareto
+    if material.subject.tune is not None:
+        return search(material.subject.tune)
     if not points:
         if material.subject.kind == "package":
             return "the searched trade-off: it lies with the build, not in the package"
@@ -64,7 +64,7 @@ def section(material: Material) -> Section | str:
         lead="Every plan below was carried out and measured. The shipped one was chosen on the evaluation data, so its "
         "metric is a little flattering.",
         blocks=(
-            Pictures(pictures=(Picture(caption=caption, svg=drawn(description, name=caption), wide=True),)),
+            Pictures(pictures=(Picture(caption=caption, description=description, wide=True),)),
             table(
                 "Plans that were carried out",
                 COLUMNS,
@@ -89,7 +89,7 @@ def front(points: Sequence[Point]) -> list[Point]:
     ]
 
 
-def _row(number: int, point: Point) -> list[Any]:
+def _row(number: int, point: Point) -> list[Cell]:
     low, high = point.interval or (None, None)
     return [
         cell(f"{number}{' (ships)' if point.chosen else ''}", number),
@@ -103,4 +103,88 @@ def _row(number: int, point: Point) -> list[Any]:
             f"{figures.signed(low)} … {figures.signed(high)}" if point.interval else figures.UNKNOWN,
             low or "",
         ),
+    ]
+
+
+def search(tune: Tune) -> Section | str:
+    """The section of a search: every trial, the front, the chosen one."""
+    finished = [trial for trial in tune.trials if trial.values is not None]
+    if not tune.objectives or not finished:
+        return "a searched trade-off: no trial of the search came to an end"
+    names = [objective.name for objective in tune.objectives]
+    vertical = names.index("drop") if "drop" in names else len(names) - 1
+    pictures = [
+        _plane(tune, finished, place, vertical)
+        for place in range(len(names))
+        if place != vertical or len(names) == 1
+    ]
+    columns = (
+        Column(title="Trial"),
+        *(Column(title=_titled(objective), number=True) for objective in tune.objectives),
+        Column(title="Chosen fields", prose=True),
+        Column(title="Not on offer because", prose=True),
+    )
+    failed = len(tune.trials) - len(finished)
+    lead = f"{len(tune.trials)} trials"
+    lead += f", {failed} of them failed" if failed else ""
+    lead += f"; {len(tune.front)} cannot be beaten within the limits."
+    return Section(
+        id="front",
+        title="The trade-off",
+        lead=lead,
+        blocks=(
+            Pictures(pictures=tuple(pictures)),
+            table(
+                "Every trial",
+                columns,
+                [_trial(tune, trial) for trial in tune.trials],
+                strong=[trial.number == tune.chosen for trial in tune.trials],
+            ),
+        ),
+    )
+
+
+def _titled(objective: Objective) -> str:
+    return objective.name.replace("_bytes", "").replace("_ms", "") + (
+        f", {objective.unit}" if objective.unit else ""
+    )
+
+
+def _plane(tune: Tune, finished: Sequence[Trial], across: int, up: int) -> Picture:
+    rows = []
+    for trial in finished:
+        assert trial.values is not None
+        kind = "chosen" if trial.number == tune.chosen else "front" if trial.number in tune.front else "tried"
+        told = ", ".join(
+            f"{objective.name} {value:,.4g}"
+            for objective, value in zip(tune.objectives, trial.values, strict=False)
+        )
+        fields = ", ".join(f"{name} = {value}" for name, value in trial.params.items())
+        rows.append(
+            {
+                "x": trial.values[across],
+                "y": trial.values[up],
+                "low": None,
+                "high": None,
+                "kind": kind,
+                "told": f"trial {trial.number} ({kind}): {told}; {fields}",
+            }
+        )
+    x, y = tune.objectives[across], tune.objectives[up]
+    caption = f"{y.name} by {x.name}: lower left is better" + (
+        "; dashed red: the limit" if x.limit is not None else ""
+    )
+    return Picture(
+        caption=caption, description=dots.front(rows, x=_titled(x), y=_titled(y), limit=x.limit), wide=True
+    )
+
+
+def _trial(tune: Tune, trial: Trial) -> list[Cell]:
+    values = trial.values or (None,) * len(tune.objectives)
+    fields = ", ".join(f"{name} = {value}" for name, value in trial.params.items())
+    return [
+        cell(f"{trial.number}{' (chosen)' if trial.number == tune.chosen else ''}", trial.number),
+        *(cell(f"{value:,.4g}" if value is not None else figures.UNKNOWN, value) for value in values),
+        cell(fields),
+        cell(trial.error or "; ".join(trial.reasons)),
     ]

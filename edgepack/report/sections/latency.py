@@ -10,7 +10,6 @@ from edgepack.report.blocks import Block, Column, Facts, Notice, Picture, Pictur
 from edgepack.report.documents import Packaged
 from edgepack.report.material import Material
 from edgepack.report.pictures import dots
-from edgepack.report.pictures.drawing import drawn
 
 POINTS: Final = ("p10", "p50", "p90", "p99")
 CIRCUMSTANCES: Final = {
@@ -40,7 +39,7 @@ def section(material: Material) -> Section | str:
             )
         return "latency: the build did not measure it (--no-bench)"
     caption = "One inference: bar from p10 to p90, tick at the median, line to p99"
-    picture = Picture(caption=caption, svg=drawn(dots.boxes(rows, unit="ms"), name=caption), wide=True)
+    picture = Picture(caption=caption, description=dots.boxes(rows, unit="ms"), wide=True)
     blocks: list[Block] = [Pictures(pictures=(picture,)), _numbers(rows), *_beside(packaged)]
     return Section(
         id="latency",

@@ -14,7 +14,6 @@ from edgepack.report.blocks import Block, Cell, Column, Picture, Pictures, Secti
 from edgepack.report.material import Material
 from edgepack.report.noise import Pair, by_layer
 from edgepack.report.pictures import histogram
-from edgepack.report.pictures.drawing import drawn
 from edgepack.tflite import Model
 
 COLUMNS: Final = (
@@ -122,16 +121,14 @@ def _weights(material: Material, part: Part) -> Picture | None:
     caption = f"{part.layer}: {after.size:,} weights"
     return Picture(
         caption=caption,
-        svg=drawn(
-            histogram.overlaid(
-                shares[0].tolist() if before.size else (),
-                shares[1].tolist(),
-                low=low,
-                high=high,
-                unit="weight",
-            ),
-            name=f"Histogram of weights, {caption}",
+        description=histogram.overlaid(
+            shares[0].tolist() if before.size else (),
+            shares[1].tolist(),
+            low=low,
+            high=high,
+            unit="weight",
         ),
+        name=f"Histogram of weights, {caption}",
     )
 
 
@@ -146,10 +143,8 @@ def _answers(pair: Pair) -> Picture:
     caption = f"{pair.layer}: {told}"
     return Picture(
         caption=caption,
-        svg=drawn(
-            histogram.overlaid(
-                pair.before_counts, pair.after_counts, low=pair.low, high=pair.high, unit="value"
-            ),
-            name=f"Histogram of answers, {caption}",
+        description=histogram.overlaid(
+            pair.before_counts, pair.after_counts, low=pair.low, high=pair.high, unit="value"
         ),
+        name=f"Histogram of answers, {caption}",
     )

@@ -16,7 +16,6 @@ from edgepack.report.blocks import Column, Picture, Pictures, Section, cell, tab
 from edgepack.report.evidence import Evidence, as_dataset
 from edgepack.report.material import File, Material
 from edgepack.report.pictures import dots
-from edgepack.report.pictures.drawing import drawn
 
 Array = npt.NDArray[Any]
 LEVELS: Final = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8)
@@ -63,13 +62,13 @@ def section(material: Material) -> Section | str:
         ],
         sortable=False,
     )
-    svg = drawn(dots.lines(rows, x="noise", y=name), name=caption)
+    description = dots.lines(rows, x="noise", y=name)
     return Section(
         id="robustness",
         title="Robustness to noise",
         lead="Normal noise is added to the same samples for both models. Where the lines part, the shipped model is the "
         "more delicate one.",
-        blocks=(Pictures(pictures=(Picture(caption=caption, svg=svg, numbers=numbers),)),),
+        blocks=(Pictures(pictures=(Picture(caption=caption, description=description, numbers=numbers),)),),
     )
 
 

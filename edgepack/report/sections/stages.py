@@ -9,7 +9,6 @@ from edgepack.report.blocks import Block, Cell, Column, Notice, Picture, Picture
 from edgepack.report.documents import LedgerLine, Packaged, StageLine
 from edgepack.report.material import Material
 from edgepack.report.pictures import dots, waterfall
-from edgepack.report.pictures.drawing import drawn
 
 COLUMNS = (
     Column(title="Stage"),
@@ -62,10 +61,7 @@ def _bytes(packaged: Packaged) -> Picture | None:
     )
     return Picture(
         caption=caption,
-        svg=drawn(
-            waterfall.bars([(name, count / 1000, shown) for name, count, shown in told], unit="KB"),
-            name=caption,
-        ),
+        description=waterfall.bars([(name, count / 1000, shown) for name, count, shown in told], unit="KB"),
         wide=True,
     )
 
@@ -77,9 +73,7 @@ def _metric(packaged: Packaged) -> Picture | None:
     told = [(stage, value, figures.score(value)) for stage, value in known]
     samples = next((line.samples for line in packaged.stages if line.samples), 0)
     caption = f"{packaged.metric.name} of the Keras model after each stage, on {samples:,} evaluation samples"
-    return Picture(
-        caption=caption, svg=drawn(dots.steps(told, unit=packaged.metric.name), name=caption), wide=True
-    )
+    return Picture(caption=caption, description=dots.steps(told, unit=packaged.metric.name), wide=True)
 
 
 def _table(packaged: Packaged, totals: list[LedgerLine]) -> Block:
