@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from edgepack.cli.visible import say
+
 
 @click.command("init")
 @click.argument("model", type=click.Path(path_type=Path))
@@ -21,9 +23,16 @@ import click
 )
 @click.option("--force", is_flag=True, help="Write over a recipe that is there.")
 @click.option("--no-run", is_flag=True, help="Never run the float model to tell how its inputs were scaled.")
+@click.option("--trust-input", is_flag=True, help="Allow a SavedModel, which runs code by nature.")
 @click.option("--json", "as_json", is_flag=True, help="Print the guesses as JSON (edgepack.init/1).")
 def command(
-    model: Path, data: tuple[Path, ...], out: Path | None, force: bool, no_run: bool, as_json: bool
+    model: Path,
+    data: tuple[Path, ...],
+    out: Path | None,
+    force: bool,
+    no_run: bool,
+    trust_input: bool,
+    as_json: bool,
 ) -> int:
     """Write a commented starting recipe for MODEL (.keras, .h5): task, splits, preprocessing and stages are guessed."""
     from edgepack import starting
@@ -41,7 +50,7 @@ def command(
         raise RecipeError(
             f"{target}: the folder {target.parent} does not exist; make it, or give another --out"
         )
-    found = starting.start(model, data, run_model=not no_run)
+    found = starting.start(model, data, run_model=not no_run, trust_input=trust_input)
     text = starting.text(found, target)
     validate(Recipe, parse(text, target), source=target)
     write_atomically(target, text.encode())
@@ -49,7 +58,8 @@ def command(
         click.echo(json.dumps(starting.as_json(found, target), indent=1))
     else:
         for line in starting.summary(found):
-            click.echo(f"  {line}")
+            say(f"  {line}")
         verb = "check and build it" if found.parts else "put your data's path into it, then build it"
-        click.echo(f"→ {target}\nnext: {verb}: edgepack build {target}")
+        flag = " --trust-input" if found.model.is_saved_model else ""
+        click.echo(f"→ {target}\nnext: {verb}: edgepack build {target}{flag}")
     return 0

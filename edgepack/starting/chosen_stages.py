@@ -35,6 +35,13 @@ def stages(model: ModelSeen, *, trains: bool) -> tuple[StageChoice, ...]:
     """Stages in their order."""
     kernels = sum(kernel.array.size for layer in model.facts for kernel in layer.kernels)
     separable = model.has("DepthwiseConv2D", "DepthwiseConv1D", "SeparableConv2D", "SeparableConv1D")
+    if not kernels:
+        return (
+            _cluster(
+                "stages act on layers, and this model's file has none that they know: int8 alone",
+                active=False,
+            ),
+        )
     if kernels < WORTH_COMPRESSING:
         reason = f"only {kernels:,} weights in kernels: int8 alone; the rest of the file is its graph"
         return (_cluster(reason, active=False),)
@@ -70,7 +77,7 @@ class BudgetChoice:
 
     max_drop: float
     drop_reason: str
-    max_file_bytes: int
+    max_file_bytes: int | None
     file_reason: str
 
 
@@ -86,6 +93,10 @@ def budget(model: ModelSeen, metric: str, samples: int) -> BudgetChoice:
             f"two points: with {samples:,} samples one answer more or less is {1 / max(1, samples):.2%}",
         )
     parameters = model.parameters
+    if not parameters:
+        return BudgetChoice(
+            max_drop=drop, drop_reason=why, max_file_bytes=None, file_reason="the file does not say its size"
+        )
     size = math.ceil((parameters * _BYTES_PER_PARAMETER + _OVERHEAD_BYTES) / 1000) * 1000
     reason = (
         f"{parameters:,} parameters: {parameters * _FLOAT_BYTES / 1000:,.0f} KB as floats, about "

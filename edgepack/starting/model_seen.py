@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from edgepack import errors, gate
+from edgepack.backend import Backend
 from edgepack.gate import Graph, LayerFacts
 from edgepack.records import TensorSpec
 
@@ -67,6 +69,10 @@ class ModelSeen:
         return tuple(each.spec for each in self.inputs)
 
     @property
+    def is_saved_model(self) -> bool:
+        return self.path.is_dir()
+
+    @property
     def parameters(self) -> int:
         return sum(layer.parameters for layer in self.facts)
 
@@ -75,15 +81,49 @@ class ModelSeen:
         return any(layer.kind in kinds for layer in self.facts)
 
 
-def look(path: Path) -> ModelSeen:
-    """Reads a .keras or .h5 file by the gate.
+def look(path: Path, *, trust_input: bool = False) -> ModelSeen:
+    """Reads a .keras or .h5 file by the gate; a trusted SavedModel is imported in the TensorFlow child.
 
     Raises:
       ModelError: no model, weights only, or refused; the message says what to do.
+      TrustError: a SavedModel without `trust_input`.
     """
     if not path.exists():
         raise errors.ModelError(f"{path}: no such file; give the path of a .keras or .h5 file")
-    graph = gate.read(path)
+    if not gate.is_saved_model(path):
+        return _seen(path, gate.read(path))
+    if not trust_input:
+        raise errors.TrustError(
+            f"{path}: is a SavedModel, and loading one runs code of its own; give --trust-input if you trust who "
+            "made it, or save the model as .keras or .h5"
+        )
+    return _imported(path)
+
+
+def _imported(path: Path) -> ModelSeen:
+    with tempfile.TemporaryDirectory(prefix="edgepack-init-") as folder:
+        target = Path(folder) / "candidate.h5"
+        with Backend(log=Path(folder) / "tensorflow.log") as backend:
+            told = backend.call(
+                "import_model", source=str(path), target=str(target), trust_input=True, outputs=None
+            )
+        if told["kind"] != "saved_model":
+            return _seen(path, gate.read(target))
+    specs = [
+        TensorSpec(name=item["name"], shape=tuple(item["shape"]), dtype=item["dtype"])
+        for item in told["inputs"]
+    ]
+    return ModelSeen(
+        path=path.resolve(),
+        inputs=tuple(InputSeen(spec=spec) for spec in specs),
+        outputs=tuple(str(item["name"]) for item in told["outputs"]),
+        head="linear",
+        width=None,
+        facts=(),
+    )
+
+
+def _seen(path: Path, graph: Graph) -> ModelSeen:
     head, width = _end(graph)
     return ModelSeen(
         path=path.resolve(),

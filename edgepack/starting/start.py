@@ -47,18 +47,19 @@ class Start:
     notes: tuple[str, ...]
 
 
-def start(model_path: Path, data: Sequence[Path], *, run_model: bool) -> Start:
+def start(model_path: Path, data: Sequence[Path], *, run_model: bool, trust_input: bool = False) -> Start:
     """Looks at a model file and data; nothing is asked.
 
     Args:
       data: files and folders; () takes what lies beside the model.
       run_model: whether the float model may be run where only its answers tell how values are scaled.
+      trust_input: whether a SavedModel may be loaded, which runs code of its own.
 
     Raises:
       ModelError: no model that a build takes.
       DataError: named data that do not fit it.
     """
-    model = look(model_path)
+    model = look(model_path, trust_input=trust_input)
     sources, notes = _sources(model, data)
     if not sources:
         return _without_data(model, notes)

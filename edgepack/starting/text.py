@@ -138,7 +138,7 @@ def _budget(start: Start) -> list[str]:
         *_comment(fitting),
         "[budget]",
         f"max_drop = {limits.max_drop}",
-        f"max_file_bytes = {limits.max_file_bytes}",
+        *([f"max_file_bytes = {limits.max_file_bytes}"] if limits.max_file_bytes is not None else []),
     ]
 
 
