@@ -28,7 +28,10 @@ def checked(
             if worked.claims
             else ()
         )
-        found = tflite.invariants.check(worked.claims, facts, model) + tflite.invariants.check_model(
+        searched = tflite.read(made.twin.path) if made.twin is not None else None
+        found = tflite.invariants.check(
+            worked.claims, facts, model, searched=searched
+        ) + tflite.invariants.check_model(
             model,
             scheme=settings.scheme,
             input_type=settings.input_type,
@@ -41,6 +44,7 @@ def checked(
 
     parts: dict[str, Json] = {
         "tflite": made.artifact.sha256,
+        "searched": made.searched.sha256,
         "candidate": worked.candidate.sha256,
         "claims": [asdict(claim) for claim in worked.claims],
         "settings": settings.model_dump(mode="json"),

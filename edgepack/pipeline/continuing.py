@@ -105,7 +105,7 @@ def carried_on(
     for attempt in _attempts(
         old, made, settings, recipe.budget.max_delta_bytes, calibration, workspace, notes
     ):
-        offered = replace(made, artifact=attempt.artifact)
+        offered = replace(made, artifact=attempt.artifact, twin=made.artifact)
         found = judge(attempt.artifact)
         within = found.drop <= before.drop + settings.max_loss and found.drop <= max(max_drop, before.drop)
         if within and keeps_promises(offered) and attempt.delta_bytes < plain[1]:

@@ -26,6 +26,8 @@ class Quantized:
       stateful: variables must be reset between samples.
       remedy: the rung of the ladder that worked.
       worst: the layers that lose most, in words, where the budget was missed.
+      twin: a file with the same tensors whose kernels are the candidate's own, where those of `artifact` are a previous
+        release's.
     """
 
     artifact: Artifact
@@ -34,6 +36,12 @@ class Quantized:
     stateful: bool
     remedy: str
     worst: tuple[str, ...] = ()
+    twin: Artifact | None = None
+
+    @property
+    def searched(self) -> Artifact:
+        """The file in which the candidate's kernels are found by their content."""
+        return self.twin or self.artifact
 
 
 @dataclass(frozen=True, kw_only=True)

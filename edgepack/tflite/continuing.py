@@ -16,7 +16,7 @@ import numpy.typing as npt
 from edgepack.numerics.continuity import Proposal, propose, propose_bias
 from edgepack.tflite.opened import Opened, opened
 from edgepack.tflite.pairing import BIAS_TYPES, KERNEL_TYPES, WEIGHTED, Pair, Pairing, paired, scales
-from edgepack.tflite.slimming import compact
+from edgepack.tflite.slimming import share_buffers
 
 Array = npt.NDArray[Any]
 
@@ -66,7 +66,7 @@ class Continuation:
             self._put(made.model, pair, values)
         if self.keeps_ranges:
             self._put_ranges(made.model)
-        compact(made.model)
+        share_buffers(made.model)  # and no more: tensors keep the numbers that they have in the new file
         return made.closed()
 
     def _tensors(self, pair: Pair) -> tuple[Any, Any]:

@@ -9,7 +9,7 @@ from edgepack.records import Claim, Invariant, TensorSpec
 from edgepack.tflite.adopt import interface
 from edgepack.tflite.arithmetic import computing_float_ops, foreign_ops
 from edgepack.tflite.model import Array, Model
-from edgepack.tflite.weights import Found, match
+from edgepack.tflite.weights import Found, in_place, match
 
 GATES = {"LSTM": (4,), "GRU": (3,), "Bidirectional": (4, 3), "RNN": (4, 3)}
 """Into how many gates the converter may cut the kernels of a layer; of a wrapper, whatever cell it holds."""
@@ -42,13 +42,17 @@ class Facts(Protocol):
     def config(self) -> Mapping[str, Any]: ...
 
 
-def check(claims: Sequence[Claim], facts: Sequence[Facts], model: Model) -> list[Invariant]:
+def check(
+    claims: Sequence[Claim], facts: Sequence[Facts], model: Model, *, searched: Model | None = None
+) -> list[Invariant]:
     """Tests the stages' claims on the file.
 
     Args:
       claims: with `wanted` settled.
       facts: of the final candidate's layers, with their kernels: what is looked for in the file.
       model: the exported file.
+      searched: a file with the same tensors in which the kernels are found by their content, where those of `model` are
+        another release's; `model` itself where None.
 
     Returns:
       One `Invariant` per claim, in order. A kernel that cannot be found again does not hold, with the reason.
@@ -66,7 +70,7 @@ def check(claims: Sequence[Claim], facts: Sequence[Facts], model: Model) -> list
             continue
         key = (claim.layer, claim.role)
         if key not in found:
-            found[key] = locate(layer, kernel, model)
+            found[key] = _located(layer, kernel, model, searched)
         if not found[key]:
             reason = (
                 f"the {claim.role} of layer {claim.layer!r} was not found again among the file's constants"
@@ -75,6 +79,13 @@ def check(claims: Sequence[Claim], facts: Sequence[Facts], model: Model) -> list
         else:
             results.append(_tested(claim, kernel, found[key]))
     return results
+
+
+def _located(layer: Facts, kernel: Kernel, model: Model, searched: Model | None) -> tuple[Found, ...]:
+    if searched is None:
+        return locate(layer, kernel, model)
+    moved = [in_place(part, model) for part in locate(layer, kernel, searched)]
+    return tuple(part for part in moved if part is not None) if None not in moved else ()
 
 
 def locate(layer: Facts, kernel: Kernel, model: Model) -> tuple[Found, ...]:

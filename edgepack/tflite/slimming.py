@@ -47,11 +47,11 @@ def slimmed(found: Opened) -> bytes:
 
 def compact(model: Any) -> None:
     """Leaves one of each buffer, constant and operator code in a `ModelT`, and none that nothing reads."""
-    _share_buffers(model)
+    share_buffers(model)
     if may_renumber(model):
         for number, graph in enumerate(model.subgraphs):
             _renumber(model, number, graph)
-        _share_buffers(model)  # again: those of unread tensors go
+        share_buffers(model)  # again: those of unread tensors go
     _share_codes(model)
 
 
@@ -103,7 +103,7 @@ def _same(one: Any, other: Any) -> bool:
     return one is not None and other is not None and list(one) == list(other)
 
 
-def _share_buffers(model: Any) -> None:
+def share_buffers(model: Any) -> None:
     """One buffer per content, and none that nothing names. Buffer 0 stands for "no data"."""
     from ai_edge_litert.schema_py_generated import BufferT
 

@@ -33,12 +33,14 @@ class Found:
       stored: its numbers as [channels, weights per channel]: integers where quantized.
       zero: what stands for 0 in `stored`, per channel [channels, 1].
       likeness: mean |cosine|, 1 for the same direction in every channel.
+      axes: of the tensor, that number the channels.
     """
 
     tensor: Tensor
     stored: Array
     zero: Array
     likeness: float
+    axes: tuple[int, ...]
 
     @property
     def zeros(self) -> int:
@@ -114,7 +116,21 @@ def _candidates(rows: Array, model: Model) -> Iterator[Found]:
         for axes in _layouts(tensor, rows.shape[0]):
             likeness = _likeness(rows, channels_first(real, axes))
             zero = _zero(tensor, axes, rows.shape[0])
-            yield Found(tensor=tensor, stored=channels_first(stored, axes), zero=zero, likeness=likeness)
+            yield Found(
+                tensor=tensor, stored=channels_first(stored, axes), zero=zero, likeness=likeness, axes=axes
+            )
+
+
+def in_place(found: Found, model: Model) -> Found | None:
+    """What another file with the same tensors has where a kernel was found; None where it has no such constant."""
+    tensors = model.main.tensors
+    tensor = tensors[found.tensor.index] if found.tensor.index < len(tensors) else None
+    stored = model.value(tensor) if tensor is not None else None
+    if tensor is None or stored is None or tensor.shape != found.tensor.shape:
+        return None
+    rows = channels_first(stored, found.axes)
+    zero = _zero(tensor, found.axes, len(rows))
+    return Found(tensor=tensor, stored=rows, zero=zero, likeness=found.likeness, axes=found.axes)
 
 
 def _layouts(tensor: Tensor, channels: int) -> Iterator[tuple[int, ...]]:
