@@ -90,6 +90,8 @@ class TuneResult:
         if self.built is not None:
             return list(self.built.to_json()["reasons"])
         finished = [each for each in self.trials if each.outcome.error is None]
+        if not self.trials:
+            return ["no trial was begun; give --time more, or --trials"]
         if not finished:
             return ["every trial failed; the first one says: " + str(self.trials[0].outcome.error)]
         nearest = min(finished, key=lambda each: len(self.reasons(each)))
