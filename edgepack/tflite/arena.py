@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgepack.tflite.model import NO_TENSOR, Model, Subgraph, Tensor
+from edgepack.tflite.model import NO_TENSOR, Model, Op, Subgraph, Tensor
 
 ALIGNMENT_BYTES = 16
 ELEMENT_BITS = {
     "float32": 32, "float16": 16, "float64": 64, "bool": 8, "int2": 2, "int4": 4, "uint4": 4, "int8": 8, "uint8": 8,
     "int16": 16, "uint16": 16, "int32": 32, "uint32": 32, "int64": 64, "uint64": 64,
 }  # fmt: skip
+CHANNELS_AT = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": -1, "TRANSPOSE_CONV": 0, "FULLY_CONNECTED": 0}
+"""Axis of a kernel that its output channels lie along."""
 TENSOR_RECORD_BYTES, OPERATOR_RECORD_BYTES, CHANNEL_BYTES = 12, 48, 8
 """What the interpreter keeps all the time: an evaluation record per tensor, node and parameters per operator, multiplier
 and shift per output channel. Read off tflite-micro's sources for 32-bit processors; kernels may keep more."""
@@ -49,17 +51,24 @@ class _Life:
 def arena(model: Model) -> Arena:
     """Plans the main subgraph; variable tensors count as persistent."""
     graph = model.main
-    constants = [tensor for _, tensor in model.constants()]
-    channels = sum(
-        tensor.quantization.scale.size
-        for tensor in constants
-        if tensor.quantization and tensor.dtype != "int32"
-    )
+    channels = sum(_channels(graph, op) for op in graph.ops)
     variables = sum(aligned_bytes(tensor) for tensor in graph.tensors if tensor.is_variable)
     kept = TENSOR_RECORD_BYTES * len(graph.tensors) + OPERATOR_RECORD_BYTES * len(graph.ops)
     return Arena(
         activation_bytes=_planned(_lives(graph)), persistent_bytes=variables + kept + CHANNEL_BYTES * channels
     )
+
+
+def _channels(graph: Subgraph, op: Op) -> int:
+    """How many multipliers and shifts a kernel keeps: convolutions one for each output channel, whatever their scales."""
+    if op.name not in CHANNELS_AT or len(op.inputs) < 2:
+        return 0
+    kernel = graph.tensors[op.inputs[1]]
+    if op.name == "FULLY_CONNECTED":
+        return (
+            kernel.quantization.scale.size if kernel.quantization and kernel.quantization.per_channel else 0
+        )
+    return kernel.shape[CHANNELS_AT[op.name]] if kernel.shape else 0
 
 
 def aligned_bytes(tensor: Tensor) -> int:

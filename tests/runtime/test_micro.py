@@ -64,7 +64,9 @@ def test_the_planned_arena_is_the_recorded_one(shared_models: Path, name: str) -
     path = shared_models / f"{name}.tflite"
     recorded = runtime.run_micro(path, []).arena
     assert recorded.total_bytes == recorded.head_bytes + recorded.tail_bytes
-    assert arena(tflite.read(path)).activation_bytes == recorded.head_bytes
+    planned = arena(tflite.read(path))
+    assert planned.activation_bytes == recorded.head_bytes
+    assert planned.persistent_bytes <= recorded.tail_bytes  # pointers have 64 bits here
     assert sum(recorded.records.values()) <= recorded.tail_bytes
 
 
