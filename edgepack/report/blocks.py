@@ -145,10 +145,16 @@ def table(
     sortable: bool = True,
     folded: str = "",
 ) -> Table:
-    """A table of rows of cells; `strong` marks rows, in order."""
-    marks = [*strong]
-    made = [
-        Row(cells=tuple(cells), strong=index < len(marks) and marks[index])
-        for index, cells in enumerate(rows)
+    """A table of rows of cells, without the columns in which nothing is known; `strong` marks rows, in order."""
+    marks, every = [*strong], [tuple(cells) for cells in rows]
+    kept = [
+        place
+        for place in range(len(columns))
+        if place == 0 or any(cells[place].text not in ("", figures.UNKNOWN) for cells in every)
     ]
-    return Table(caption=caption, columns=tuple(columns), rows=tuple(made), sortable=sortable, folded=folded)
+    made = [
+        Row(cells=tuple(cells[place] for place in kept), strong=index < len(marks) and marks[index])
+        for index, cells in enumerate(every)
+    ]
+    shown = tuple(columns[place] for place in kept)
+    return Table(caption=caption, columns=shown, rows=tuple(made), sortable=sortable, folded=folded)

@@ -200,4 +200,12 @@ def headline(packaged: Sequence[Packaged]) -> str:
             if not lost
             else f"it {word} {figures.score(abs(lost))} {first.metric.name}"
         )
-    return "; ".join(parts) + "."
+    speed = _speed(first)
+    return "; ".join([*parts, speed] if speed else parts) + "."
+
+
+def _speed(packaged: Packaged) -> str:
+    after = _number((packaged.latency_ms or {}).get("p50"))
+    before = None if packaged.baseline is None else _number((packaged.baseline.latency_ms or {}).get("p50"))
+    compared = figures.times(before, after)
+    return "" if compared == figures.UNKNOWN else _as_speed(compared)

@@ -23,6 +23,7 @@ def steps(values: Sequence[tuple[str, float, str]], *, unit: str) -> dict[str, A
     room = max(0.2 * (high - low), 0.005 * abs(high), 1e-6)
     domain = [low - room, high + room]
     x = {"field": "value", "type": "quantitative", "title": unit, "scale": {"domain": domain, "nice": False}}
+    x["axis"] = {"tickCount": 4}
     return {
         "width": WIDTH,
         "height": {"step": 30},
@@ -141,7 +142,13 @@ def dumbbells(rows: Sequence[tuple[str, float, float]], *, unit: str) -> dict[st
             {
                 "mark": {"type": "rule", "color": "var(--before)", "strokeWidth": 2},
                 "encoding": {
-                    "x": {"field": "before", "type": "quantitative", "title": unit, "scale": scale},
+                    "x": {
+                        "field": "before",
+                        "type": "quantitative",
+                        "title": unit,
+                        "scale": scale,
+                        "axis": {"tickCount": 4},
+                    },
                     "x2": {"field": "after"},
                 },
             },
@@ -178,7 +185,13 @@ def lines(rows: Sequence[Mapping[str, Any]], *, x: str, y: str, diagonal: bool =
         "scale": {"domain": ["float", "shipped"], "range": ["var(--before)", "var(--after)"]},
     }
     encoding = {
-        "x": {"field": "x", "type": "quantitative", "title": x, "scale": {"zero": True}},
+        "x": {
+            "field": "x",
+            "type": "quantitative",
+            "title": x,
+            "scale": {"zero": True},
+            "axis": {"tickCount": 5},
+        },
         "y": {"field": "y", "type": "quantitative", "title": y, "scale": {"zero": diagonal, "padding": 10}},
         "color": colour,
     }
@@ -214,7 +227,8 @@ def boxes(rows: Sequence[Mapping[str, Any]], *, unit: str) -> dict[str, Any]:
     y = {"field": "name", "type": "nominal", "sort": {"field": "order"}, "title": None}
 
     def x(field: str) -> dict[str, Any]:
-        return {"field": field, "type": "quantitative", "title": unit, "scale": {"zero": True}}
+        axis = {"tickCount": 5}
+        return {"field": field, "type": "quantitative", "title": unit, "scale": {"zero": True}, "axis": axis}
 
     return {
         "width": WIDTH,

@@ -30,7 +30,7 @@ ATTRIBUTES: Final = frozenset(
 )  # fmt: skip
 GEOMETRY: Final = frozenset({"d", "transform", "x", "y", "x1", "x2", "y1", "y2"})
 DECIMALS: Final = re.compile(r"-?\d+\.\d{3,}")
-WIDTH: Final = 350
+WIDTH: Final = 300
 """Of a picture's plot, before it is scaled to its place."""
 
 CONFIG: Final[Mapping[str, Any]] = {

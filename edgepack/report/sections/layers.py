@@ -85,8 +85,7 @@ def _histograms(material: Material, parts: Sequence[Part], pairs: Sequence[Pair]
     blocks: list[Block] = []
     if weights:
         blocks += [
-            Text(kind="heading", text="Weights before and after"),
-            Text(text="Grey: the float model. Blue: as shipped, in real values. The largest layers."),
+            *_weights_told(material),
             Pictures(pictures=tuple(weights), small=True),
         ]
     if worst:
@@ -96,6 +95,17 @@ def _histograms(material: Material, parts: Sequence[Part], pairs: Sequence[Pair]
             Pictures(pictures=tuple(_answers(pair) for pair in worst), small=True),
         ]
     return blocks
+
+
+def _weights_told(material: Material) -> tuple[Block, Block]:
+    if material.baseline is None:
+        return Text(kind="heading", text="Weights"), Text(
+            text="As shipped, in real values. The largest layers."
+        )
+    return (
+        Text(kind="heading", text="Weights before and after"),
+        Text(text="Grey: the float model. Blue: as shipped, in real values. The largest layers."),
+    )
 
 
 def _largest(parts: Sequence[Part]) -> list[Part]:
