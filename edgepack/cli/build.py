@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     metavar="GB",
     help="Memory limit of the TensorFlow process.",
 )
+@click.option("--mlflow", "track", is_flag=True, help="Log parameters, metrics and files to MLflow.")
 @click.option(
     "--check",
     "rebuild",
@@ -74,6 +75,7 @@ def command(
     trust_code: bool,
     trust_input: bool,
     memory_gb: float | None,
+    track: bool,
     rebuild: bool,
 ) -> int:
     """Compress, quantize, check, benchmark and pack the model of RECIPE (a .toml, or the name of a shipped one)."""
@@ -100,11 +102,13 @@ def command(
     gc.enable()  # a build lives long enough for garbage to matter
     if rebuild:
         return _checked(recipe, options, as_json=as_json, quiet=quiet)
+    mlflow = _mlflow() if track else None
     began = time.monotonic()
     answer: dict[str, Any]
     try:
         with Screen(quiet=quiet) as screen:
-            result = build(load(recipe), options, screen)
+            loaded = load(recipe)
+            result = build(loaded, options, screen)
     except Exception as error:
         answer = failure(translated(error), time.monotonic() - began)
         with contextlib.suppress(EdgepackError):  # the first error is the one to tell
@@ -118,7 +122,18 @@ def command(
         click.echo(json.dumps(answer, indent=1))
     else:
         print_summary(result)
+    if mlflow is not None:
+        from edgepack.report.tracking import log_build
+
+        click.echo(f"MLflow run {log_build(mlflow, result, loaded, options.out)}", err=True)
     return 0 if result.passed else 10
+
+
+def _mlflow() -> Any:
+    """The module, before any time is spent; MissingDependencyError where it is not installed."""
+    from edgepack.report.tracking import require_mlflow
+
+    return require_mlflow()
 
 
 def _checked(recipe: Path, options: Options, *, as_json: bool, quiet: bool) -> int:

@@ -76,9 +76,11 @@ def _accuracy(packaged: Packaged, previous: Packaged | None) -> Iterator[Gauge]:
         baseline=metric.float_value,
         from_float=f"float {figures.score(metric.float_value)}",
         previous=before.tflite_value if before is not None and comparable else None,
-        from_previous=figures.signed(metric.tflite_value - before.tflite_value)
-        if before is not None and comparable
-        else "",
+        from_previous=_since(
+            before.tflite_value if before is not None and comparable else None,
+            metric.tflite_value,
+            lambda old, new: figures.signed(new - old),
+        ),
         holds=None if limit is None else metric.drop <= limit + 1e-12,
         filled=None if not limit else max(0.0, metric.drop) / limit,
     )
@@ -166,10 +168,17 @@ def _cost(
         if compared == figures.UNKNOWN
         else (_as_speed(compared) if faster else compared) + " than float",
         previous=before,
-        from_previous="" if before is None or value is None else figures.percent_change(before, value),
+        from_previous=_since(before, value, figures.percent_change),
         holds=None if limit is None or value is None else value <= limit,
         filled=None if not limit or value is None else value / limit,
     )
+
+
+def _since(before: float | None, value: float | None, told: Callable[[float, float], str]) -> str:
+    """The change against the previous release in words; "" where one is not known."""
+    if before is None or value is None:
+        return ""
+    return "unchanged" if before == value else told(before, value)
 
 
 def _as_speed(compared: str) -> str:
