@@ -18,7 +18,7 @@ from edgepack.cli.trusting import trust_options
     "--against", type=click.Path(path_type=Path), help="Interleave with this one and report the ratio."
 )
 @click.option(
-    "--runtime", type=click.Choice(["litert", "tflite-runtime"]), default="litert", show_default=True
+    "--runtime", type=click.Choice(["litert", "tflite-runtime", "tflite-micro"]), default="litert", show_default=True
 )
 @click.option("--kernels", type=click.Choice(["default", "reference"]), default="default", show_default=True)
 @click.option("--threads", type=click.IntRange(1, 256), default=1, show_default=True)
@@ -53,6 +53,12 @@ def command(
         if against is not None or threads != 1:
             raise click.UsageError("--emulate counts instructions of one model and one thread, nothing else")
         return _emulated(file, device, runtime, kernels, keys, trust, as_json)
+    if runtime == "tflite-micro":
+        from edgepack.cli.bench_micro import bench_micro
+
+        if against is not None:
+            raise click.UsageError("--against compares times, and tflite-micro here gives none")
+        return bench_micro(file, keys, trust, as_json=as_json)
     from edgepack import benchmark
     from edgepack.cli import bench_text
     from edgepack.cli.opening import opened

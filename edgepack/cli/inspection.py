@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -14,6 +14,9 @@ from edgepack.cli.opening import Kind
 from edgepack.cli.screen import results
 from edgepack.cli.summary import kilobytes
 from edgepack.records import TensorSpec, file_sha256
+
+if TYPE_CHECKING:
+    from edgepack.tflite import Model
 
 
 def of(path: Path, kind: Kind) -> dict[str, Any]:
@@ -86,6 +89,21 @@ def _tflite(path: Path) -> dict[str, Any]:
         "operators": tflite.operators(model),
         "float_operators": tflite.computing_float_ops(model),
         "stateful": tflite.stateful(model),
+        "tflite_micro": _micro(model),
+    }
+
+
+def _micro(model: Model) -> dict[str, Any]:
+    """Whether tflite-micro has every operator, and what its arena takes, as planned: nothing is run."""
+    from edgepack import embedded
+    from edgepack.tflite.arena import arena
+
+    missing = embedded.unsupported(model)
+    planned = arena(model)
+    return {
+        "missing": list(missing),
+        "resolver": [] if missing else list(embedded.resolver_methods(model)),
+        "planned_arena": {"head_bytes": planned.activation_bytes, "tail_bytes": planned.persistent_bytes},
     }
 
 
@@ -135,6 +153,14 @@ def _show_manifest(console: Console, path: Path, found: dict[str, Any]) -> None:
         f"{len(manifest['invariants'])} promises kept",
         markup=False,
     )
+    flash = manifest.get("flash")
+    if flash is not None:
+        ram = f"{flash['ram_bytes']:,} B of RAM" if flash["ram_bytes"] is not None else "RAM not known"
+        cycles = f", {flash['cycles']:,} cycles" if flash["cycles"] is not None else ""
+        console.print(
+            f"  stores {flash['codec']}: {flash['flash_bytes']:,} B of flash, {ram} ({flash['ram_by']}){cycles}",
+            markup=False,
+        )
     for name, member in manifest["members"].items():
         console.print(f"  {name:<14} {member['bytes']:>10,} B  sha256 {member['sha256']}", markup=False)
 
@@ -161,6 +187,12 @@ def _show_tflite(console: Console, found: dict[str, Any]) -> None:
     console.print(
         "  ops: " + ", ".join(f"{name} ×{count}" for name, count in found["operators"].items()), markup=False
     )
+    micro = found["tflite_micro"]
+    arena = micro["planned_arena"]
+    missing = ", ".join(micro["missing"])
+    lacks = f"tflite-micro has no kernel for {missing}" if missing else "all in tflite-micro"
+    told = f"  {lacks}; its arena: tensors {arena['head_bytes']:,} B as planned, interpreter about {arena['tail_bytes']:,}"
+    console.print(told, markup=False)
     floats = found["float_operators"]
     console.print(f"  float ops: {', '.join(floats) if floats else 'none'}", markup=False)
 
