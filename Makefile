@@ -20,7 +20,7 @@ setup: $(INSTALLED)  ## make the virtual environment and install everything
 $(INSTALLED): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "edgepack needs Python 3.10, 3.11 or 3.12; none was found on PATH (set PYTHON=/path/to/python3.11)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[build,channel,mcu,micro,npu,report,tflite-runtime,tune,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[build,channel,mcu,serial,micro,npu,report,tflite-runtime,tune,dev]"
 	$(BIN)/python -m compileall -q edgepack
 	@$(BIN)/python -c 'import sys; sys.version_info < (3, 12) or print("Python 3.12: tflite-runtime has no wheel for it and is absent; LiteRT is used")'
 	@touch $@

@@ -46,12 +46,14 @@ class Ran:
       output: what it printed, at most 16 MB.
       last_words: the end of what it complained about.
       python: version of the Python that ran it, such as "3.11"; None where none was involved.
+      emulated_on: the machine that really computed, where the device is an emulated one: its times mean nothing.
     """
 
     code: int
     output: str
     last_words: str = ""
     python: str | None = None
+    emulated_on: str | None = None
 
 
 class Transport(Protocol):

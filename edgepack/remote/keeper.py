@@ -34,6 +34,17 @@ CHUNK = 1 << 16
 MOST_OUTPUT, LAST_WORDS = 1 << 24, 4096
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SET_PARENT_DEATH_SIGNAL = 1
+ELF_MACHINES = {3: "i686", 40: "armv7l", 62: "x86_64", 183: "aarch64", 243: "riscv64"}
+FAMILIES = {
+    "i386": "x86",
+    "i686": "x86",
+    "x86_64": "x86",
+    "armv6l": "arm",
+    "armv7l": "arm",
+    "armv8l": "arm",
+    "aarch64": "arm",
+}
+"""A 32-bit Python on the 64-bit processor of its family runs at full speed."""
 
 
 class Refused(Exception):
@@ -53,6 +64,7 @@ def main() -> int:
         _receive(order["files"], folder)
         told = _run(order, folder)
         os.close(held)
+        told["emulated_on"] = _emulated_on()
     except Refused as refused:
         told = refused.args[0]
     except OSError as error:
@@ -241,6 +253,22 @@ def _out_of_memory_kills() -> int:
             return sum(int(line.split()[1]) for line in file if line.startswith("oom_kill "))
     except OSError:
         return 0
+
+
+def _emulated_on() -> str | None:
+    """What really computes, where that is another processor than this Python believes; None otherwise or unknown."""
+    try:
+        real = (
+            Path("/proc/sys/kernel/arch").read_text().strip()
+        )  # Linux 6.1; emulators of user space pass it on
+    except OSError:
+        try:  # whoever started this Python is native
+            with Path(f"/proc/{os.getppid()}/exe").open("rb") as file:
+                real = ELF_MACHINES.get(int.from_bytes(file.read(20)[18:20], sys.byteorder), "")
+        except OSError:
+            return None
+    own = os.uname().machine
+    return real if real and FAMILIES.get(real, real) != FAMILIES.get(own, own) else None
 
 
 def _free(root: str) -> int | None:

@@ -110,7 +110,13 @@ class Kept:
             output = KEEPER_LINE.sub(b"", PYTHON_LINE.sub(b"", found.output, count=1)).decode(
                 errors="replace"
             )
-            return Ran(code=report["code"], output=output, last_words=report["last_words"], python=python)
+            return Ran(
+                code=report["code"],
+                output=output,
+                last_words=report["last_words"],
+                python=python,
+                emulated_on=report["emulated_on"],
+            )
         if outcome == "signal" and report["out_of_memory"]:
             raise errors.DeviceMemoryError(
                 f"{self.where}: out of memory: the system ended the program ({_signal(report)}); free some, or use a "

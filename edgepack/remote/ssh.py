@@ -75,7 +75,7 @@ class Ssh:
             raise self._explained(found)
         return ran
 
-    def _explained(self, found: Exchange) -> errors.DeviceError:
+    def _explained(self, found: Exchange) -> errors.EdgepackError:
         """Why there is no report, from ssh's exit code and what it said."""
         said = found.complaints.decode(errors="replace").strip()
         began = PYTHON_LINE.search(found.output) is not None
@@ -123,7 +123,7 @@ class Ssh:
             f"{self.where}: expected Python to start, but the command ended with code {code}: {_last(said)}"
         )
 
-    def _no_report(self, code: int | None, said: str) -> errors.DeviceError:
+    def _no_report(self, code: int | None, said: str) -> errors.EdgepackError:
         if code is not None and 128 < code < 160:  # how a shell or an emulator in between reports a signal
             return errors.DeviceSignalError(
                 f"{self.where}: signal {code - 128} ended edgepack's program on the device, before it could report"
