@@ -46,6 +46,9 @@ test-slow: setup ## the tests that take minutes
 	$(BIN)/python -m pytest -m "slow and not arm"
 
 test-arm: setup ## the tests on an emulated Raspberry Pi 4, which is set up first
+	@command -v sshd /usr/sbin/sshd >/dev/null || { echo "installing openssh-server, which one test needs"; \
+	  apt-get -qq update && apt-get -qq install --yes --no-install-recommends openssh-server >/dev/null; } || \
+	  echo "openssh-server is not installed and could not be: the test over ssh will be skipped"
 	$(BIN)/edgepack devices emulate rpi4
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup -m arm
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +10,6 @@ import pytest
 from edgepack import emulation, errors
 from edgepack.emulation import Machine
 from tests.arm.subjects import BOARD, SAMPLES, Subject
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="session")
@@ -45,21 +40,3 @@ def dscnn(shared_models: Path) -> Subject:
     return Subject(
         model=folder / "kws_ref_model.tflite", inputs={"input": stored[:: len(stored) // SAMPLES][:SAMPLES]}
     )
-
-
-@pytest.fixture(scope="session")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Subject:
-    """The demo, built here through every stage; always there."""
-    out = tmp_path_factory.mktemp("digits")
-    command = [str(Path(sys.executable).parent / "edgepack"), "build", str(ROOT / "recipes" / "digits.toml")]
-    subprocess.run(
-        [*command, "--out", str(out), "--no-bench", "--quiet"],
-        env={**os.environ, "EDGEPACK_CACHE": str(out / "store")},
-        check=True,
-        timeout=600,
-        stdout=subprocess.DEVNULL,
-    )
-    random = np.random.Generator(np.random.PCG64(0))
-    stored = random.integers(-128, 128, size=(SAMPLES, 8, 8, 1), dtype=np.int8)
-    (model,) = out.glob("*.tflite")
-    return Subject(model=model, inputs={"input": stored})
