@@ -12,7 +12,7 @@ from edgepack.cli import run
 from tests.remote.conftest import Loopback
 from tests.remote.test_ssh import emptied
 
-pytestmark = [pytest.mark.slow, pytest.mark.tensorflow]
+pytestmark = pytest.mark.arm
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -45,7 +45,7 @@ def test_a_build_for_rpi4_over_ssh(loopback: Loopback, tmp_path: Path, capsys, m
     )
     (package,) = Path("dist").glob("*.edgepack")
     capsys.readouterr()
-    assert run(["keygen", "key"]) == 0
+    assert run(["keygen", "--out", "key"]) == 0
     assert run(["sign", str(package), "--key", "key/edgepack.key"]) == 0
     capsys.readouterr()
     words = ["bench", str(package), "--device", "pi", "--key", "key/edgepack.pub", "--seconds", "1", "--json"]
