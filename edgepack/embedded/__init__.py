@@ -2,6 +2,16 @@
 
 from edgepack.embedded.compiled import Compiled, Flash, compile_model
 from edgepack.embedded.micro import Examined, examine
+from edgepack.embedded.needs import require_tools
 from edgepack.embedded.operators import resolver_methods, unsupported
 
-__all__ = ["Compiled", "Examined", "Flash", "compile_model", "examine", "resolver_methods", "unsupported"]
+__all__ = [
+    "Compiled",
+    "Examined",
+    "Flash",
+    "compile_model",
+    "examine",
+    "require_tools",
+    "resolver_methods",
+    "unsupported",
+]

@@ -35,16 +35,13 @@ def as_it_is(path: Path, device: Device | None, *, note: str = "") -> Compiled:
         )
     model = tflite.read(path)
     missing = unsupported(model)
-    needed = arena(model).total_bytes
+    needed, told = arena(model).total_bytes, PLANNED
     complaints = [f"operators: tflite-micro has no kernel for {name}" for name in missing]
     if runtime.available()["tflite-micro"] is not None and not missing:
         try:
-            needed = runtime.run_micro(path, []).arena.total_bytes
-        except errors.ModelError as error:
-            complaints.append(f"operators: {error}")
-        told = RECORDED
-    else:
-        told = PLANNED
+            needed, told = runtime.run_micro(path, []).arena.total_bytes, RECORDED
+        except (errors.ModelError, errors.ChildCrashError) as error:
+            complaints.append(f"operators: {str(error).removeprefix(f'{path}: ')}")
     return Compiled(
         codec="plain",
         data=None,
@@ -65,15 +62,18 @@ def by_tables(path: Path, device: Device | None, *, asked: bool, seed: int) -> C
         plain file.
 
     Raises:
-      ModelError: tflite-micro refuses the plain file.
       MissingDependencyError: tflite-micro is not installed, so nothing can be proved.
     """
     with storage_errors(path):
         made = lut.encoded(path.read_bytes())
     if not made.tables:
         return as_it_is(path, device, note=f"no tables: {made.reason}")
-    vectors = drawn(tflite.interface(tflite.read(path))[0], SAMPLES, seed)
-    before = runtime.run_micro(path, vectors)
+    model = tflite.read(path)
+    vectors = drawn(tflite.interface(model)[0], SAMPLES, seed)
+    try:
+        before = runtime.run_micro(path, vectors)
+    except (errors.ModelError, errors.ChildCrashError):
+        return as_it_is(path, device, note="no tables: tflite-micro cannot run the plain file")
     with tempfile.TemporaryDirectory(prefix="edgepack-") as folder:
         encoded = Path(folder, "lut.tflite")
         encoded.write_bytes(made.data)

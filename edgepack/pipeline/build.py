@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from edgepack import device, errors, gate, plan
+from edgepack import device, embedded, errors, gate, plan
 from edgepack.backend import Backend
 from edgepack.device import Device
 from edgepack.numerics.metrics import Metric
@@ -91,6 +91,7 @@ def build(
     """
     devices = [device.load(name, beside=recipe.directory) for name in options.devices]
     _require_int4(recipe, devices)
+    embedded.require_tools(devices, recipe.package.flash)
     if options.emulate:
         emulating.require(devices)
     output.prepare(options.out)

@@ -98,6 +98,10 @@ def _budgets(recipe: Recipe, devices: Sequence[str]) -> dict[str, dict[str, Json
         from edgepack import device  # building the profiles' classes takes longer than reading one
 
         profiles = [device.load(name, beside=recipe.directory) for name in devices]
+        if recipe.package.flash == "lut" or any(each.accelerator or each.decoders for each in profiles):
+            from edgepack import embedded  # only microcontrollers and NPUs pay for it
+
+            embedded.require_tools(profiles, recipe.package.flash)
         budgets = {profile.name: limits(recipe, profile) for profile in profiles}
     return {
         name: {

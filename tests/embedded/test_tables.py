@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgepack import device, embedded, runtime
+from edgepack import device, embedded, errors, runtime
 from edgepack.device import Device
+from edgepack.embedded import vela
+from edgepack.runtime import availability
 from edgepack.tflite import lut
 from tests.tflite.handmade_tflite import Handmade, dense
 
@@ -89,6 +91,25 @@ def test_an_operator_without_a_kernel_is_a_complaint(tmp_path: Path) -> None:
     found = embedded.compile_model(path, _board())
     assert found.complaints == ("operators: tflite-micro has no kernel for RELU_N1_TO_1",)
     assert found.operators == ()
+
+
+def test_what_is_missing_is_told_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(availability.DISTRIBUTIONS, "tflite-micro", "no-such-distribution")
+    monkeypatch.setattr(vela, "DISTRIBUTION", "no-such-distribution")
+    npu, pi = device.load("ethos-u55-128"), device.load("rpi4")
+    for devices, flash, missing in (
+        ([_board()], "auto", None),
+        ([_board()], "lut", "tflite-micro"),
+        ([_board(decoders=("lut",))], "auto", "tflite-micro"),
+        ([], "lut", "tflite-micro"),
+        ([pi], "lut", None),
+        ([pi, npu], "plain", "Vela"),
+    ):
+        if missing is None:
+            embedded.require_tools(devices, flash)
+            continue
+        with pytest.raises(errors.MissingDependencyError, match=missing):
+            embedded.require_tools(devices, flash)
 
 
 @NEEDS_MICRO
