@@ -31,4 +31,4 @@ class Connection(BaseModel):
     baud: Annotated[int, Field(gt=0, le=10_000_000)] = 115_200
     """Of a serial port."""
     benchmark_model: Annotated[str, Field(pattern=FOLDER, max_length=255)] | None = None
-    """adb: path on the device of LiteRT's benchmark_model, which is used where there is no Python."""
+    """adb: path on the device of LiteRT's benchmark_model, which measures there."""

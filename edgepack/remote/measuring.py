@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,7 +13,7 @@ from edgepack.device import Device
 from edgepack.records import Json
 from edgepack.remote import adb, serial_line
 from edgepack.remote.job import Job, Ran
-from edgepack.remote.reaching import host_of, reach
+from edgepack.remote.reaching import reach
 from edgepack.remote.subject import Subject, Wish
 
 MOST_AT_ONCE: Final = 16
@@ -23,6 +23,8 @@ TIMES: Final = (
     "differs", "stable", "states", "strain",
 )  # fmt: skip
 """Of a result: what an emulator must not tell."""
+SPECIAL: Final = {"adb": adb.measure, "serial": serial_line.measure}
+"""Ways to devices without a Python: they have a program of their own that measures."""
 RUNTIMES: Final = {"litert": "litert", "tflite-runtime": "tflite-runtime"}
 
 
@@ -81,14 +83,8 @@ def measure(device: Device, subjects: Sequence[Subject], wish: Wish) -> tuple[st
       DeviceError, ChildCrashError, StorageError: each way to fail has a class of its own.
       ModelError: it computes something else than its package promises.
     """
-    special: dict[str, Callable[[Device, Sequence[Subject], Wish], tuple[str, dict[str, Json]]]] = {
-        "serial": serial_line.measure
-    }
-    if device.transport == "adb" and (device.connection is None or device.connection.benchmark_model):
-        special["adb"] = adb.measure
-    if device.transport in special:
-        host_of(device)
-        return special[device.transport](device, subjects, wish)
+    if device.transport in SPECIAL:
+        return SPECIAL[device.transport](device, subjects, wish)
     transport = reach(device)
     return transport.where, measured(transport.run(job_of(device, subjects, wish)), transport.where)
 
