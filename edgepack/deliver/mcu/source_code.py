@@ -52,6 +52,8 @@ FORMS = {
 def names_of(subject: Subject, form: Form, model: Model) -> dict[str, Any]:
     """What the templates speak of."""
     needed = arena(model)
+    # The NPU's scratch memory is no tensor that an operator makes: Vela says how large it is.
+    tensors = form.arena_bytes if form.codec == "vela" else needed.activation_bytes
     symbol = subject.identifier
     return {
         "name": subject.name,
@@ -61,9 +63,9 @@ def names_of(subject: Subject, form: Form, model: Model) -> dict[str, Any]:
         "bytes": len(form.data),
         "sha256": form.sha256,
         "form": FORMS[form.codec],
-        "activation_bytes": needed.activation_bytes,
+        "activation_bytes": tensors,
         "persistent_bytes": needed.persistent_bytes,
-        "arena_bytes": _with_room(max(needed.total_bytes, form.arena_bytes)),
+        "arena_bytes": _with_room(max(tensors + needed.persistent_bytes, form.arena_bytes)),
         "contract": _contract(subject),
     }
 
