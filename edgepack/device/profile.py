@@ -13,6 +13,10 @@ Positive = Annotated[int, Field(gt=0)]
 Words = Annotated[tuple[str, ...], Field(strict=False)]
 SizeName = Literal["file", "delivered", "flash"]
 
+PAIR = re.compile(r"(conv|depthwise|dense|lstm) (float32|float16|int8|int8-per-channel|int4|int16x8)")
+"""Operator and type: of weights; int16x8 has 16-bit activations. Kernels of conv and depthwise are scaled per channel in
+every type of integers, those of dense only where "int8-per-channel" is told."""
+
 NUMBERS = (
     "cores",
     "clock_mhz",
@@ -103,10 +107,9 @@ class Device(BaseModel):
     """Vela's --accelerator-config for an NPU."""
     kernels: Words = ()
     """Libraries and delegates whose kernels run there, best first, such as "xnnpack", "cmsis-nn", "esp-nn"."""
-    operators: str | None = None
-    """Table under `operators/` of the operators and types that the runtime has; None where it has all of them."""
-    decoders: Words = ()
-    """What its runtime unpacks of a stored model: "lut" for the operator DECODE of tflite-micro, from August 2026 on."""
+    pairs: Words = ()
+    """Which operators with weights its runtime has for which types: "conv int8", "dense int8-per-channel" …; () where
+    nobody has looked."""
     threads: Positive = 1
     transport: Literal["local", "ssh", "adb", "xcode", "serial", "none"]
     """How edgepack would reach it."""
@@ -135,6 +138,17 @@ class Device(BaseModel):
     def _sentences(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if any(not note.strip() for note in value):
             raise ValueError("an empty note")
+        return value
+
+    @field_validator("pairs")
+    @classmethod
+    def _known_pairs(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for pair in value:
+            if PAIR.fullmatch(pair) is None:
+                raise ValueError(
+                    f'"{pair}": expected an operator (conv, depthwise, dense, lstm) and a type (float32, float16, int8, '
+                    "int8-per-channel, int4, int16x8)"
+                )
         return value
 
     @model_validator(mode="after")
