@@ -7,9 +7,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias, Union
+from typing import Final, Literal, TypeAlias, Union
 
 from edgepack import errors
+
+FILE_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+"""What the name of a recipe, and so of packages and of files, may be."""
+RELEASE_VERSION: Final = r"[0-9]{1,9}(\.[0-9]{1,9}){0,2}([-+][0-9A-Za-z][0-9A-Za-z.+-]{0,63})?"
+"""What their version may be."""
 
 Json: TypeAlias = Union[bool, int, float, str, list["Json"], dict[str, "Json"], None]  # noqa: UP007 (3.10)
 

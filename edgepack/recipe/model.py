@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator,
 
 from edgepack.data import DataSource, Preprocess
 from edgepack.recipe.continuity import Continuity
-from edgepack.recipe.tuning import Tune
 from edgepack.recipe.packaging import Package
+from edgepack.recipe.tuning import Tune
 from edgepack.records import FILE_NAME, RELEASE_VERSION, Json, canonical_json
 from edgepack.stages import Cluster, Distill, Factorize, Finetune, Prune, Shrink, StageSettings
 from edgepack.stages.quantize import Quantize
