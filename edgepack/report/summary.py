@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
+from edgepack.recipe.budget import UNLIMITED
 from edgepack.report import figures
 from edgepack.report.documents import Packaged, Weighed
 
@@ -62,7 +63,7 @@ def _accuracy(packaged: Packaged, previous: Packaged | None) -> Iterator[Gauge]:
     before = previous.metric if previous is not None else None
     low, high = metric.interval
     limit = _number(packaged.budget.get("max_drop"))
-    limit = None if limit is None or limit >= 1e9 else limit
+    limit = None if limit is None or limit >= UNLIMITED else limit
     comparable = before is not None and before.name == metric.name
     yield Gauge(
         key="metric",

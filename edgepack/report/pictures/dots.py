@@ -108,7 +108,7 @@ def front(
             }
         )
     return {
-        "width": WIDTH,
+        "width": 520,
         "height": 280,
         "data": {"values": [dict(point) for point in points]},
         "layer": layers,

@@ -33,7 +33,7 @@ def confusion(counts: npt.NDArray[np.int64], names: Sequence[str]) -> dict[str, 
         for column in range(len(counts))
         if counts[row, column]
     ]
-    step = 26 if len(counts) <= 12 else 18
+    step = 46 if len(counts) <= 4 else 26 if len(counts) <= 12 else 18
     x = {"field": "column", "type": "nominal", "sort": labels, "title": "answer", "scale": {"domain": labels}}
     y = {"field": "row", "type": "nominal", "sort": labels, "title": "label", "scale": {"domain": labels}}
     layers: list[dict[str, Any]] = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from edgepack.recipe.budget import UNLIMITED
 from edgepack.report import figures
 from edgepack.report.blocks import Block, Column, Facts, Notice, Section, Text, cell, table
 from edgepack.report.documents import Packaged
@@ -71,7 +72,11 @@ def section(material: Material, missing: Sequence[str]) -> Section:
         blocks.append(table("Seconds of the build by step", columns, rows, folded="Seconds by step"))
     if packaged.budget:
         columns = (Column(title="Limit"), Column(title="Value", number=True))
-        limits = [[cell(name), cell(f"{value:,}")] for name, value in packaged.budget.items()]
+        limits = [
+            [cell(name), cell(f"{value:,}" if value < UNLIMITED else "any")]
+            for name, value in packaged.budget.items()
+            if isinstance(value, int | float)
+        ]
         blocks.append(table("Limits it was held against", columns, limits, folded="Limits"))
     if missing:
         blocks += [Text(kind="heading", text="Not on this page"), Notice(text="", lines=tuple(missing))]
