@@ -167,7 +167,8 @@ def _attempts(
         notes += [_left(kind, reason) for _, kind, reason in mixture.pairing.left]
         mixture.squares = _squares(made.artifact, mixture, calibration, workspace)
         mixtures.append(mixture)
-    wanted = settings.max_share * _full_bytes(new)
+    # A mixture compresses as the previous release does, whose values and zeros it has.
+    wanted = settings.max_share * min(_full_bytes(old), _full_bytes(new))
     for times in WIDER:
         limit = int(min(wanted * times, most_bytes or wanted * times))
         for mixture in mixtures:
