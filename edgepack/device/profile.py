@@ -110,6 +110,8 @@ class Device(BaseModel):
     pairs: Words = ()
     """Which operators with weights its runtime has for which types: "conv int8", "dense int8-per-channel" …; () where
     nobody has looked."""
+    decoders: Words = ()
+    """What its runtime unpacks of a stored model: "lut" for the operator DECODE of tflite-micro, from August 2026 on."""
     threads: Positive = 1
     transport: Literal["local", "ssh", "adb", "xcode", "serial", "none"]
     """How edgepack would reach it."""
