@@ -144,7 +144,7 @@ def _explained(subject: Subject, material: Material, shipped: File) -> Explanati
         metric=packaged.metric,
         stages=packaged.stages,
         suggestions=suggestions(data, model, found, usable, trial(material)),
-        missing=(*subject.missing, *(() if material.evidence is not None else (material.without_evidence,))),
+        missing=() if material.evidence is not None else (material.without_evidence,),
     )
 
 
