@@ -158,8 +158,11 @@ def run(arguments: list[str] | None = None, commands: click.Group | None = None)
 
 
 def _told(error: Exception) -> int:
+    from edgepack.cli.next_steps import next_step
+
     own = translated(error)
     click.echo(f"edgepack: {own}", err=True)
+    click.echo(f"next: {next_step(own)}", err=True)
     if os.environ.get("EDGEPACK_DEBUG"):
         raise error
     return own.exit_code

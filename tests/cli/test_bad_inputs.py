@@ -169,6 +169,7 @@ def test_bad_input_is_explained(case: Case, project: Path, edgepack: Run, tmp_pa
     assert "Traceback" not in answer.stderr + answer.stdout
     for word in case.says:
         assert word in answer.stderr, answer.stderr
+    assert answer.stderr.splitlines()[-1].startswith("next: "), answer.stderr
     told = json.loads(answer.stdout)
     assert told["schema"] == "edgepack.build/1"
     assert told["status"] == "failed"
@@ -188,6 +189,7 @@ def test_usage_errors_are_2(project: Path, edgepack: Run) -> None:
         answer = edgepack(*arguments)
         assert answer.returncode == 2, answer.stderr
         assert "Traceback" not in answer.stderr
+        assert "--help" in answer.stderr, answer.stderr
 
 
 def test_unknown_device_names_the_nearest(project: Path, edgepack: Run) -> None:
