@@ -117,9 +117,12 @@ def package_of(contents: Contents) -> Package:
     """The package in these contents, its golden vectors and recipe decoded.
 
     Raises:
-      PackageError: they don't fit their description.
+      PackageError: they don't fit their description, or the manifest says what cannot be.
     """
+    from edgepack.bundle import description  # here: pydantic, which verifying must not wait for
+
     path, members, manifest = contents.path, contents.members, contents.manifest
+    description.require_sound(manifest, path)
     golden = decode(manifest["golden"], members["golden.bin"], str(path))
     if golden.model_sha256 != manifest["members"]["model.tflite"]["sha256"]:
         raise errors.PackageError(f"{path}: its golden vectors belong to another model")

@@ -137,9 +137,13 @@ class Channel:
 
         Raises:
           BadInputError: its version is there already, or its counter is not newer.
+          PackageError: its manifest says what cannot be.
         """
+        from edgepack.bundle import description
+
         with self.locked():
             contents = bundle.contents
+            description.require_sound(contents.manifest, contents.path)
             data = archive.write(contents.members)
             before = [release for release in self.releases() if release.lineage == contents.lineage]
             release = Release(

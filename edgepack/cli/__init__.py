@@ -17,6 +17,7 @@ from typing import Any, Final
 import click
 
 from edgepack import __version__, errors
+from edgepack.cli.visible import say
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "init": ("edgepack.cli.init", "Write a commented starting recipe for a model and some data."),
@@ -161,7 +162,7 @@ def _told(error: Exception) -> int:
     from edgepack.cli.next_steps import next_step
 
     own = translated(error)
-    click.echo(f"edgepack: {own}", err=True)
+    say(f"edgepack: {own}", err=True)
     click.echo(f"next: {next_step(own)}", err=True)
     if os.environ.get("EDGEPACK_DEBUG"):
         raise error

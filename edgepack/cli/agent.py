@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from edgepack import __version__
+from edgepack.cli.visible import say
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -51,7 +52,7 @@ def update(state: Path, runtime: str, as_json: bool) -> int:
     else:
         now = f"{outcome.installed.lineage} {outcome.installed.version}" if outcome.installed else "no model"
         spent = f", {outcome.fetched_bytes:,} bytes fetched ({outcome.way})" if outcome.way else ""
-        click.echo(f"{outcome.status}: {now}{spent}" + (f"; {outcome.reason}" if outcome.reason else ""))
+        say(f"{outcome.status}: {now}{spent}" + (f"; {outcome.reason}" if outcome.reason else ""))
     return 10 if outcome.status == "rejected" else 0
 
 

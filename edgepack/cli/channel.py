@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from edgepack.cli.visible import say
+
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -66,7 +68,7 @@ def add(
 
     bundle = admit(package, keys=public_keys, trust=trust, allow_unsigned=allow_unsigned)
     release = Channel(folder, key_folder, now=_now()).add(bundle)
-    click.echo(f"→ {release.target}: release {release.counter} of {release.lineage}, {release.bytes:,} bytes")
+    say(f"→ {release.target}: release {release.counter} of {release.lineage}, {release.bytes:,} bytes")
     return 0
 
 
@@ -100,7 +102,7 @@ def releases(folder: Path) -> int:
     from edgepack.channel import Channel
 
     for release in Channel(folder, folder, now=_now()).releases():
-        click.echo(f"{release.lineage} {release.version}: release {release.counter}, {release.bytes:,} bytes")
+        say(f"{release.lineage} {release.version}: release {release.counter}, {release.bytes:,} bytes")
     return 0
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgepack.cli.parameters import DEVICE, RECIPE
+from edgepack.cli.visible import say
 
 if TYPE_CHECKING:
     from edgepack.pipeline.preflight import Preflight
@@ -34,7 +35,7 @@ def command(recipe: Path, devices: tuple[str, ...], as_json: bool) -> int:
     from edgepack.recipe import load
 
     found = preflight(load(recipe), devices)
-    click.echo(json.dumps(found.to_json(), indent=1) if as_json else text(found))
+    say(json.dumps(found.to_json(), indent=1) if as_json else text(found))
     return 0
 
 

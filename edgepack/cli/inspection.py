@@ -142,17 +142,20 @@ def show(path: Path, found: dict[str, Any]) -> None:
 
 def _show_manifest(console: Console, path: Path, found: dict[str, Any]) -> None:
     manifest = found["manifest"]
-    metric = manifest["metric"]
-    device = manifest["device"]["name"] if manifest["device"] else "no particular device"
+    device = (manifest.get("device") or {}).get("name", "no particular device")
     console.print(
         f"{path}: {manifest['name']} {manifest['version']} for {device}", style="bold", markup=False
     )
-    console.print(
-        f"  {manifest['status']}: {metric['name']} {metric['tflite']:.4f} (float {metric['float']:.4f}) on "
-        f"{metric['samples']:,} samples; {sum(item['holds'] for item in manifest['invariants'])} of "
-        f"{len(manifest['invariants'])} promises kept",
-        markup=False,
-    )
+    told = [str(manifest.get("status", "of unknown status"))]
+    metric = manifest.get("metric") or {}
+    if metric.get("tflite") is not None:
+        of_float = f" (float {metric['float']:.4f})" if metric.get("float") is not None else ""
+        told.append(
+            f"{metric['name']} {metric['tflite']:.4f}{of_float} on {metric.get('samples', 0):,} samples"
+        )
+    promises = manifest.get("invariants") or []
+    told.append(f"{sum(item['holds'] for item in promises)} of {len(promises)} promises kept")
+    console.print(f"  {told[0]}: {'; '.join(told[1:])}", markup=False)
     flash = manifest.get("flash")
     if flash is not None:
         ram = f"{flash['ram_bytes']:,} B of RAM" if flash["ram_bytes"] is not None else "RAM not known"

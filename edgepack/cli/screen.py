@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -16,6 +18,17 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.segment import Segment
+
+from edgepack.cli.visible import visible
+
+
+class PlainConsole(Console):
+    """A console that only rich steers: what texts hold of control characters is written out."""
+
+    def render(self, *arguments: Any, **options: Any) -> Iterable[Segment]:
+        for segment in super().render(*arguments, **options):
+            yield segment if segment.control else Segment(visible(segment.text), segment.style)
 
 
 def results() -> Console:
@@ -23,15 +36,17 @@ def results() -> Console:
 
     A file or a pipe has no width, so lines are not folded there at the 80 characters that rich assumes.
     """
-    console = Console(highlight=False, soft_wrap=False)
-    return console if console.is_terminal or "COLUMNS" in os.environ else Console(highlight=False, width=200)
+    console = PlainConsole(highlight=False, markup=False)
+    if console.is_terminal or "COLUMNS" in os.environ:
+        return console
+    return PlainConsole(highlight=False, markup=False, width=200)
 
 
 class Screen:
     """Shows a build's progress: a live bar on a terminal, one line a step elsewhere, nothing when quiet."""
 
     def __init__(self, *, quiet: bool) -> None:
-        self._console = Console(stderr=True, highlight=False)
+        self._console = PlainConsole(stderr=True, highlight=False)
         self._quiet = quiet
         self._live: Progress | None = None
         self._task: TaskID | None = None

@@ -175,7 +175,8 @@ def _verdict(console: Console, result: BuildResult, package: PackageResult) -> N
     seconds = sum(result.seconds.values())
     console.print(
         f"{word} in {seconds:.1f} s"
-        + ("" if package.passed else "; no package made" if not package.package else "")
+        + ("" if package.passed else "; no package made" if not package.package else ""),
+        markup=True,
     )
 
 

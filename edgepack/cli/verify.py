@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgepack.cli.trusting import trust_options
+from edgepack.cli.visible import say
 
 if TYPE_CHECKING:
     from edgepack.bundle import VerifiedBundle
@@ -68,7 +69,7 @@ def command(
         "counter": found.counter,
         "key": {"name": found.key.name, "sha256": found.key.fingerprint},
     }
-    click.echo(json.dumps(answer, indent=1) if as_json else _text(answer))
+    say(json.dumps(answer, indent=1) if as_json else _text(answer))
     return 0
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from edgepack import errors
 from edgepack.bundle import Bundle, Package, VerifiedBundle, archive
 
 
@@ -29,8 +34,16 @@ class Subject:
 
     @classmethod
     def of(cls, bundle: Bundle) -> Subject:
+        """What is delivered of an admitted package.
+
+        Raises:
+          PackageError: its manifest is not sound, or describes other inputs or outputs than its golden vectors have.
+        """
+        package = bundle.package()
+        for role, stored in (("inputs", package.golden.inputs), ("outputs", package.golden.outputs)):
+            _require_described(package, role, stored)
         return cls(
-            package=bundle.package(),
+            package=package,
             signed=isinstance(bundle, VerifiedBundle),
             # Not the file again, which may have changed: a package has one form, and its members were admitted.
             package_bytes=archive.write(bundle.contents.members),
@@ -77,6 +90,27 @@ class Subject:
     def identifier(self) -> str:
         """The name as C, Kotlin and Swift take it: lower case, digits, underscores."""
         return identifier(self.name)
+
+
+def _require_described(package: Package, role: str, stored: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Receivers bind tensors to golden vectors by name, type and size."""
+    told = {tensor["name"]: tensor for tensor in package.manifest.get(role) or ()}
+    for name in sorted({*told, *stored}):
+        if name not in told or name not in stored:
+            where = (
+                f"the golden vectors have {name!r}" if name in stored else f"no golden vector has {name!r}"
+            )
+            raise errors.PackageError(
+                f"{package.path}: manifest.json does not describe its {role}: {where}; build it anew"
+            )
+        shape, array = told[name]["shape"], stored[name]
+        wanted = math.prod(size for size in shape if size is not None)
+        sizes_differ = None not in shape and -1 not in shape and wanted != array[0].size
+        if sizes_differ or np.dtype(array.dtype).name != told[name]["dtype"]:
+            raise errors.PackageError(
+                f"{package.path}: manifest.json has {name!r} as {told[name]['dtype']} {shape}, and its golden vectors as "
+                f"{array.dtype} {list(array.shape[1:])}; build it anew"
+            )
 
 
 def identifier(name: str) -> str:

@@ -124,14 +124,18 @@ def decode(table: Any, body: bytes, source: str) -> Golden:
         arrays: dict[str, dict[str, npt.NDArray[Any]]] = {"input": {}, "output": {}}
         position = 0
         for tensor in table["tensors"]:
-            shape, size = tuple(tensor["shape"]), tensor["bytes"]
+            name, shape, size = tensor["name"], tuple(tensor["shape"]), tensor["bytes"]
+            if type(name) is not str or name in arrays[tensor["role"]]:
+                raise ValueError(f"name {name!r}")
             if tensor["dtype"] not in DTYPES or not all(type(axis) is int and axis >= 0 for axis in shape):
-                raise ValueError(f"dtype {tensor['dtype']!r} or shape {shape} of {tensor['name']!r}")
+                raise ValueError(f"dtype {tensor['dtype']!r} or shape {shape} of {name!r}")
+            if not shape or shape[0] < 1:
+                raise ValueError(f"{name!r} has no vector")
             dtype = np.dtype(tensor["dtype"]).newbyteorder("<")
             if tensor["offset"] != position or math.prod(shape) * dtype.itemsize != size:
-                raise ValueError(f"offset or size of {tensor['name']!r}")
+                raise ValueError(f"offset or size of {name!r}")
             content = body[position : position + size]
-            arrays[tensor["role"]][tensor["name"]] = np.frombuffer(content, dtype).reshape(shape)
+            arrays[tensor["role"]][name] = np.frombuffer(content, dtype).reshape(shape)
             position += size
         if position != len(body):
             raise ValueError(f"{len(body) - position} bytes too many")
@@ -145,7 +149,7 @@ def decode(table: Any, body: bytes, source: str) -> Golden:
             seed=int(table["seed"]),
             checks=tuple(_check_of(each) for each in table["checks"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise errors.PackageError(
             f"{source}: its golden vectors do not fit their description: {error}"
         ) from error
