@@ -33,6 +33,7 @@ __all__ = [
     "parse_progress",
     "parse_status",
     "request_bytes",
+    "timed_each",
 ]
 
 RUNNER_FILE: Final = "edgepack-runner"
@@ -49,9 +50,20 @@ ROOMS: Final = ("", "runtime/")
 LONGEST_TOLD: Final = 2000
 """Characters of a device's own words that a message repeats."""
 
-DEVICE_KINDS: Final = ("missing-runtime", "wrong-python", "delegate", "hash")
-MODEL_KINDS: Final = ("model", "golden")
-CRASH_KINDS: Final = ("signal", "timeout", "memory", "crash")
+FAILURES: Final[Mapping[str, type[errors.EdgepackError]]] = {
+    "missing-runtime": errors.MissingWheelError,
+    "wrong-python": errors.PythonVersionError,
+    "delegate": errors.DeviceError,
+    "hash": errors.TransferError,
+    "golden": errors.GateError,
+    "model": errors.ModelError,
+    "disk": errors.DeviceStorageError,
+    "request": errors.DeviceProtocolError,
+    "memory": errors.DeviceMemoryError,
+    "signal": errors.DeviceSignalError,
+    "timeout": errors.DeviceTimeoutError,
+}
+"""Kind that a status line tells → the error it is on this side; others are `errors.ChildCrashError`."""
 
 
 def build_runner() -> bytes:
@@ -98,11 +110,8 @@ def parse_status(stdout: str, *, device: str) -> dict[str, Any] | None:
       start or was ended itself, and the transport must say why.
 
     Raises:
-      DeviceError: a runtime or a new enough Python is missing, the delegate is unusable, files arrived damaged.
-      ModelError: the model or its golden vectors fail there.
-      ChildCrashError: a signal (its number is in the message and in `signal`), out of memory, a timeout.
-      StorageError: the disk.
-      BadInputError: the request was not understood.
+      EdgepackError: the runner told a failure, one of `FAILURES`; a signal's number is in `signal`.
+      DeviceProtocolError: another version of it answered.
     """
     lines = [told for line in stdout.splitlines() if (told := _told(line)) is not None and "status" in told]
     if not lines:
@@ -111,7 +120,7 @@ def parse_status(stdout: str, *, device: str) -> dict[str, Any] | None:
     if status["status"] != "ok":
         raise _failure(status, device)
     if not isinstance(status.get("results"), list):
-        raise errors.DeviceError(
+        raise errors.DeviceProtocolError(
             f"{device}: the runner's answer has no results; another version of it answered"
         )
     return status
@@ -131,6 +140,12 @@ def comparison(status: Mapping[str, Any]) -> Comparison:
     return Comparison.of(
         found, a_sha256=a, b_sha256=b, circumstances=_circumstances(status, found), seed=status["seed"]
     )
+
+
+def timed_each(status: Mapping[str, Any]) -> tuple[list[list[float]], Circumstances]:
+    """The result of a "time_each" session, as `latency_table.measure_table` wants it."""
+    (found,) = status["results"]
+    return found["p10_ns"], _circumstances(status, found)
 
 
 def _circumstances(status: Mapping[str, Any], found: Mapping[str, Any]) -> Circumstances:
@@ -155,20 +170,9 @@ def _told(line: str) -> dict[str, Any] | None:
 
 
 def _failure(status: Mapping[str, Any], device: str) -> errors.EdgepackError:
-    kind, message = str(status.get("kind")), f"{device}: {str(status.get('message'))[:LONGEST_TOLD]}"
-    if kind == "missing-runtime":
-        return errors.MissingDependencyError(message)
-    if kind in DEVICE_KINDS:
-        return errors.DeviceError(message)
-    if kind in MODEL_KINDS:
-        return errors.ModelError(message)
-    if kind == "disk":
-        return errors.StorageError(message)
-    if kind == "request":
-        return errors.BadInputError(message)
-    number = status.get("signal")
-    return errors.ChildCrashError(
-        message,
-        cause=kind if kind in CRASH_KINDS else "crash",
-        signal=number if isinstance(number, int) else None,
-    )
+    message = f"{device}: {str(status.get('message'))[:LONGEST_TOLD]}"
+    kind, number = str(status.get("kind")), status.get("signal")
+    raised = FAILURES.get(kind, errors.ChildCrashError)
+    if issubclass(raised, errors.ChildCrashError):
+        return raised(message, cause=kind, signal=number if isinstance(number, int) else None)
+    return raised(message)

@@ -12,6 +12,7 @@ OPERATIONS: Final[dict[str, str]] = {
     "compare": "edgepack.runtime.sameness:compare_here",
     "micro": "edgepack.runtime.micro:run_here",
     "draw": "edgepack.runtime.repeating:draw_here",
+    "delegated": "edgepack.runtime.delegated_here:delegated_here",
     "golden": "edgepack.runtime.golden_here:check_here",
     "invoke": "edgepack.runtime.repeating:invoke_here",
     "predict": "edgepack.runtime.predicting:predict_here",

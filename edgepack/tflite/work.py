@@ -11,7 +11,16 @@ from edgepack.tflite.model import NO_TENSOR, Model, Op, Subgraph
 
 FREE: Final = frozenset({"RESHAPE", "SQUEEZE", "EXPAND_DIMS"})
 """Ops that only rename a tensor: the delegate takes them out."""
-_POOLS: Final = frozenset({"AVERAGE_POOL_2D", "MAX_POOL_2D", "MEAN"})
+_ELEMENTWISE: Final = (
+    "ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM", "RELU", "RELU6", "LEAKY_RELU", "HARD_SWISH", "LOGISTIC", "TANH",
+    "QUANTIZE", "DEQUANTIZE", "PAD", "CONCATENATION", "SLICE", "STRIDED_SLICE", "TRANSPOSE", "SPLIT",
+)  # fmt: skip
+_KINDS: Final = {
+    **dict.fromkeys(_ELEMENTWISE, latency_model.OTHER),
+    **dict.fromkeys(("AVERAGE_POOL_2D", "MAX_POOL_2D", "MEAN"), "pool"),
+    "SOFTMAX": "softmax",
+}
+"""Operator → kind; an operator that is not here is a kind of its own, which a table may lack."""
 
 
 def works(model: Model) -> list[Work]:
@@ -37,5 +46,5 @@ def _work(op: Op, subgraph: Subgraph) -> Work:
     if op.name == "FULLY_CONNECTED":
         outputs, inputs = shapes[1]
         return latency_model.dense(inputs=inputs, outputs=outputs, rows=max(1, positions))
-    kind = "pool" if op.name in _POOLS else "softmax" if op.name == "SOFTMAX" else latency_model.OTHER
-    return Work(kind=kind, macs=0.0, reads=float(read), writes=float(positions * channels))
+    kind = _KINDS.get(op.name, op.name.lower())
+    return Work(kind=kind, outputs=channels, positions=positions, reads=read)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 import doctest
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -161,3 +164,17 @@ def test_busy_machines_and_governors_are_told() -> None:
 def test_examples() -> None:
     result = doctest.testmod(measurement)
     assert result.attempted > 0 and result.failed == 0
+
+
+def test_a_loaded_machine_is_reported_unstable(model: Path) -> None:
+    """One busy process for each core, and nothing else asked."""
+    cores = len(os.sched_getaffinity(0))
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(cores)]
+    try:
+        found = benchmark.measure(model, seconds=1.0)
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+    assert not found.stable
+    assert any(text.startswith("unstable: the machine was loaded, others kept") for text in found.warnings)

@@ -55,8 +55,8 @@ def _request(folder: Path, *, checked: bool = False, **other: Any) -> RunnerRequ
     return RunnerRequest(**{"task": "time", "models": (sent,), "seconds": 0.1, **other})
 
 
-def _ran(folder: Path, request: RunnerRequest, **environment: str) -> str:
-    """Standard output of the runner, which finds no other edgepack than its own."""
+def _ran(folder: Path, request: RunnerRequest, **environment: str) -> dict[str, Any]:
+    """The last thing that the runner says; it finds no other edgepack than its own."""
     (folder / runner.REQUEST_FILE).write_bytes(runner.request_bytes(request))
     command = [sys.executable, "-W", "error", runner.RUNNER_FILE, runner.REQUEST_FILE]
     surroundings = {**os.environ, "PYTHONPATH": "", **environment}
@@ -64,7 +64,10 @@ def _ran(folder: Path, request: RunnerRequest, **environment: str) -> str:
         command, cwd=folder, env=surroundings, capture_output=True, text=True, timeout=TIMEOUT_S
     )
     assert "Traceback" not in done.stderr, done.stderr
-    return done.stdout
+    told = [json.loads(line.removeprefix(runner.PREFIX)) for line in done.stdout.splitlines()]
+    assert all(set(each) == {"progress"} for each in told[:-1])
+    assert (done.returncode == 0) == (told[-1]["status"] == "ok")
+    return told[-1]
 
 
 def test_it_is_the_same_file_each_time() -> None:
@@ -72,8 +75,8 @@ def test_it_is_the_same_file_each_time() -> None:
 
 
 def test_checks_and_measures(folder: Path) -> None:
-    status = runner.parse_status(_ran(folder, _request(folder, checked=True)), device="here")
-    assert status is not None and status["golden"][0]["holds"]
+    status = _ran(folder, _request(folder, checked=True))
+    assert status["golden"][0]["holds"]
     (measured,) = runner.measurements(status)
     assert measured.latency_ms.p50 > 0 and measured.sha256 == file_sha256(folder / "m.tflite")
     assert len(measured.circumstances.states) == 4 and measured.circumstances.runtime == "litert"
@@ -82,18 +85,17 @@ def test_checks_and_measures(folder: Path) -> None:
 def test_two_in_turns_and_many_in_one_session(folder: Path) -> None:
     (model,) = _request(folder).models
     pair = _request(folder, task="time_pair", models=(model, model), seconds=0.3, rounds=3)
-    status = runner.parse_status(_ran(folder, pair), device="here")
-    assert status is not None and runner.comparison(status).rounds == 3
+    status = _ran(folder, pair)
+    assert runner.comparison(status).rounds == 3
     many = _request(folder, task="time_each", models=(model, model), seconds=0.02, rounds=2)
-    status = runner.parse_status(_ran(folder, many), device="here")
-    assert status is not None and [len(each) for each in status["results"][0]["p10_ns"]] == [2, 2]
+    status = _ran(folder, many)
+    assert [len(each) for each in status["results"][0]["p10_ns"]] == [2, 2]
 
 
-def _failure(folder: Path, request: RunnerRequest, **environment: str) -> errors.EdgepackError:
-    with pytest.raises(errors.EdgepackError) as raised:
-        runner.parse_status(_ran(folder, request, **environment), device="pi")
-    assert str(raised.value).startswith("pi: ")
-    return raised.value
+def _failure(folder: Path, request: RunnerRequest, **environment: str) -> dict[str, Any]:
+    status = _ran(folder, request, **environment)
+    assert status["status"] == "failed"
+    return status
 
 
 def test_a_damaged_file(folder: Path) -> None:
@@ -101,7 +103,7 @@ def test_a_damaged_file(folder: Path) -> None:
     with (folder / "m.tflite").open("ab") as file:
         file.write(b"x")
     error = _failure(folder, request)
-    assert isinstance(error, errors.DeviceError) and "damaged on its way" in str(error)
+    assert error["kind"] == "hash" and "damaged on its way" in error["message"]
 
 
 def test_another_arithmetic(folder: Path) -> None:
@@ -110,51 +112,50 @@ def test_another_arithmetic(folder: Path) -> None:
     body[-1] ^= 0x40
     (folder / "golden.bin").write_bytes(body)
     error = _failure(folder, request)
-    assert isinstance(error, errors.ModelError) and "does not compute the model" in str(error)
+    assert error["kind"] == "golden" and "does not compute the model" in error["message"]
 
 
 def test_an_absent_runtime(folder: Path) -> None:
     error = _failure(folder, _request(folder, runtime="absent"))
-    assert isinstance(error, errors.MissingDependencyError) and "absent" in str(error)
+    assert error["kind"] == "missing-runtime" and "absent" in error["message"]
 
 
 def test_no_numpy(folder: Path) -> None:
     (folder / "numpy.py").write_text("raise ImportError('built for another processor')")
     error = _failure(folder, _request(folder), PYTHONPATH=str(folder))
-    assert isinstance(error, errors.MissingDependencyError) and "another processor" in str(error)
+    assert error["kind"] == "missing-runtime" and "another processor" in error["message"]
 
 
 @pytest.mark.parametrize(("number", "name"), [(11, "SIGSEGV"), (9, "SIGKILL")])
 def test_a_signal_is_told_with_its_number(folder: Path, number: int, name: str) -> None:
     (folder / "numpy.py").write_text(f"import os; os.kill(os.getpid(), {number})")
     error = _failure(folder, _request(folder), PYTHONPATH=str(folder))
-    assert isinstance(error, errors.ChildCrashError) and (error.cause, error.signal) == ("signal", number)
-    assert name in str(error)
+    assert (error["kind"], error["signal"]) == ("signal", number) and name in error["message"]
 
 
 def test_a_time_limit(folder: Path) -> None:
     (folder / "numpy.py").write_text("import time; time.sleep(60)")
     error = _failure(folder, _request(folder, timeout_s=0.5), PYTHONPATH=str(folder))
-    assert isinstance(error, errors.ChildCrashError) and error.cause == "timeout"
+    assert error["kind"] == "timeout"
 
 
 def test_a_memory_limit(folder: Path) -> None:
     (folder / "numpy.py").write_text("bytearray(1 << 40)")
     error = _failure(folder, _request(folder, memory_bytes=1 << 30), PYTHONPATH=str(folder))
-    assert isinstance(error, errors.ChildCrashError) and error.cause == "memory"
+    assert error["kind"] == "memory"
 
 
 def test_a_model_that_is_none(folder: Path) -> None:
     (folder / "m.tflite").write_bytes(b"TFL3 of sorts")
     model = RunnerModel(file="m.tflite", sha256=file_sha256(folder / "m.tflite"))
     error = _failure(folder, RunnerRequest(task="time", models=(model,)))
-    assert isinstance(error, errors.ModelError) and "cannot load it" in str(error)
+    assert error["kind"] == "model" and "cannot load it" in error["message"]
 
 
 def test_an_absent_file(folder: Path) -> None:
     request = _request(folder)
     (folder / "m.tflite").unlink()
-    assert isinstance(_failure(folder, request), errors.StorageError)
+    assert _failure(folder, request)["kind"] == "disk"
 
 
 @pytest.mark.parametrize(
@@ -175,11 +176,21 @@ def test_a_request_without_sense(folder: Path, wrong: dict[str, Any]) -> None:
         RunnerRequest.from_json(json.loads(json.dumps(request.to_json())))
 
 
+@pytest.mark.parametrize("kind", [*runner.FAILURES, "crash"])
+def test_every_kind_of_failure_is_an_error_here(kind: str) -> None:
+    told = json.dumps({"status": "failed", "kind": kind, "message": "why", "signal": 9})
+    with pytest.raises(runner.FAILURES.get(kind, errors.ChildCrashError), match=r"^pi: why$") as raised:
+        runner.parse_status(f"motd\n{runner.PREFIX}{told}\n", device="pi")
+    assert getattr(raised.value, "signal", 9) == 9
+
+
 def test_answers_of_others_are_passed_over() -> None:
     assert runner.parse_status("Welcome to the Pi!\nedgepack-runner {half a li", device="pi") is None
     said = 'motd\nedgepack-runner {"progress": 0.5}\nedgepack-runner {"status": "ok", "results": []}\nbye\n'
     assert runner.parse_status(said, device="pi") == {"status": "ok", "results": []}
     assert [runner.parse_progress(line) for line in said.splitlines()] == [None, 0.5, None, None]
+    with pytest.raises(errors.DeviceProtocolError, match="another version"):
+        runner.parse_status('edgepack-runner {"status": "ok"}', device="pi")
 
 
 def test_old_pythons_are_told_so(tmp_path: Path) -> None:
