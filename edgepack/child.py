@@ -41,14 +41,15 @@ def reply_channel() -> IO[bytes]:
 
 
 def settle(memory_bytes: int | None) -> None:
-    """Dies with the parent, leaves no core file, says where it crashed, keeps to its address space.
+    """Dies with the parent, leaves no core file, keeps to its address space; with EDGEPACK_DEBUG, says where it crashed.
 
     Args:
       memory_bytes: limit of the address space, None for no limit.
     """
     if sys.platform == "linux":  # a parent killed with -9 must not leave a child working
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    faulthandler.enable()
+    if os.environ.get("EDGEPACK_DEBUG"):  # whoever did not ask sees no stack of ours
+        faulthandler.enable()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if memory_bytes is not None:
         resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))

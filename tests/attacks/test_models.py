@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 from edgepack import errors, gate
 from tests.attacks import subjects
 from tests.attacks.mutations import told
 from tests.gate.conftest import input_entry, layer, sequential
+from tests.tflite.handmade_tflite import Handmade
 
 GENERATIONS = {"keras2": "2.15.0", "keras3": "3.5.0"}
 
@@ -155,3 +158,28 @@ def test_a_tflite_of_a_few_bytes(data: bytes, command: str, tmp_path: Path) -> N
     more = ("--out", tmp_path / "out.tflite") if command == "slim" else ()
     answer = told(command, path, *more, folder=tmp_path)
     assert answer.kind == "refused" and "not a sound .tflite" in answer.words, answer.words
+
+
+def division_by_zero() -> bytes:
+    """A SPLIT into no parts, by which LiteRT 2.3 is ended by a signal (as in CVE-2022-21741, of another operator)."""
+    graph = Handmade()
+    axis = graph.tensor("axis", (1,), "int32", value=np.array([1], np.int32))
+    x, y = graph.tensor("x", (1, 4), "float32"), graph.tensor("y", (1, 4), "float32")
+    graph.op("SPLIT", [axis, x], [y])
+    graph.ops[-1].builtinOptions = schema.SplitOptionsT()
+    graph.ops[-1].builtinOptionsType = schema.BuiltinOptions.SplitOptions
+    return graph.to_bytes([x], [y])
+
+
+def test_an_operator_that_crashes_the_interpreter(tmp_path: Path) -> None:
+    """A sound file: only running it shows; the child that runs it is what dies, and no stack of ours is shown."""
+    path = tmp_path / "model.tflite"
+    path.write_bytes(division_by_zero())
+    answer = told("bench", path, folder=tmp_path)
+    assert answer.kind == "refused" and "the interpreter process was ended by SIG" in answer.words, (
+        answer.words
+    )
+    assert 'File "' not in answer.words and "Fatal Python error" not in answer.words
+    kept = told("slim", path, "--out", tmp_path / "out.tflite", folder=tmp_path)
+    assert kept.kind == "accepted"
+    assert (tmp_path / "out.tflite").read_bytes() == path.read_bytes()  # nothing could be proved
