@@ -38,13 +38,13 @@ class Source(BaseModel):
     for_keys: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
     """Keys of this profile."""
     document: Annotated[str, Field(min_length=1)]
-    """Title of the datasheet or page; or "choice: …" for a number that edgepack chose, with the reason."""
+    """Title of the datasheet or page; "choice: …" for a number that edgepack chose, with the reason; "measured: …"."""
     url: str | None = None
 
     @model_validator(mode="after")
     def _findable(self) -> Source:
-        if self.url is None and not self.document.startswith("choice: "):
-            raise ValueError('needs a url, or a document that starts with "choice: "')
+        if self.url is None and not self.document.startswith(("choice: ", "measured: ")):
+            raise ValueError('needs a url, or a document that starts with "choice: " or "measured: "')
         if self.url is not None and re.match(r"https?://", self.url) is None:
             raise ValueError(f"url: expected http(s)://…; got {self.url!r}")
         return self

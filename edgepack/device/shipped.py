@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from edgepack import errors, tables
 from edgepack.device.connection import Connection
@@ -57,20 +58,25 @@ def load(device: str, *, beside: Path | None = None, host: str | None = None) ->
 
 def _read(name: str, beside: Path | None) -> Device:
     file = _find(name, beside)
-    own = tables.read(file, noun="device profile")
-    like = own.pop("like", None)
-    if like is not None:
-        if not isinstance(like, str) or like == file.stem:
-            raise errors.RecipeError(f'{file}: "like": expected the name of another device; got {like!r}')
-        own = {**tables.read(_find(like, beside), noun="device profile"), **own}
-        if "like" in own:
-            raise errors.RecipeError(f'{file}: "like": {like} is itself like another; name that one')
-    profile = tables.validate(Device, own, source=file)
+    profile = tables.validate(Device, _whole(file, beside, ()), source=file)
     if profile.name != file.stem:
         raise errors.RecipeError(
             f'{file}: "name" is "{profile.name}"; expected the name of the file, "{file.stem}"'
         )
     return profile
+
+
+def _whole(file: Path, beside: Path | None, seen: tuple[Path, ...]) -> dict[str, Any]:
+    """A profile's keys with those of the one that it is like beneath; sources of both."""
+    own = tables.read(file, noun="device profile")
+    like = own.pop("like", None)
+    if like is None:
+        return own
+    if not isinstance(like, str) or file in seen or like == file.stem:
+        raise errors.RecipeError(f'{file}: "like": expected the name of another device; got {like!r}')
+    kind = _whole(_find(like, beside), beside, (*seen, file))
+    sources = [source for each in (kind, own) for source in each.get("source", ())]
+    return {**kind, **own, "source": sources}
 
 
 def _at(profile: Device, host: str) -> Device:

@@ -11,8 +11,8 @@ from edgepack.device import profile
 
 FOLDER = Path(__file__).resolve().parents[2] / "devices"
 WANTED = {
-    "host", "rpi3", "rpi4", "rpi5", "rpi-zero-2w", "rpi-zero-2w-32", "android-arm64", "ios-arm64", "esp32s3", "cortex-m4-nrf52840",
-    "cortex-m7-stm32h7", "rp2040", "ethos-u55-128", "ethos-u65-256",
+    "host", "rpi3", "rpi4", "rpi5", "rpi-zero-2w", "rpi-zero-2w-32", "android-arm64", "ios-arm64", "esp32s3",
+    "cortex-m4-nrf52840", "cortex-m7-stm32h7", "rp2040", "ethos-u55-128", "ethos-u65-256",
 }  # fmt: skip
 
 
