@@ -27,9 +27,16 @@ Format = Literal["html", "md", "json", "nodes"]
     show_default=True,
     help="A page, a summary for a pull request, JSON (edgepack.report/1), or node data for Model Explorer.",
 )
+@click.option("--measure", is_flag=True, help="Time the float and the shipped model here in turns.")
 @click.option("--open", "show", is_flag=True, help="Open it in the browser.")
 def command(
-    subject: Path, out: Path | None, against: Path | None, device: str | None, form: Format, show: bool
+    subject: Path,
+    out: Path | None,
+    against: Path | None,
+    device: str | None,
+    form: Format,
+    measure: bool,
+    show: bool,
 ) -> int:
     """Write one self-contained page about RUN (the folder with build.json) or PACKAGE.
 
@@ -44,7 +51,8 @@ def command(
         from edgepack.report.node_data import node_data
 
         return delivered(node_data(found, device), out, show=False)
-    report = reported(found, opened(against) if against is not None else None, device=device)
+    previous = opened(against) if against is not None else None
+    report = reported(found, previous, device=device, measure=measure)
     if form == "html":
         from edgepack.report.page import rendered
 

@@ -177,7 +177,7 @@ def op_times(model: tflite.Model, packaged: Packaged) -> dict[int, float]:
         found = works(model)
     except (IndexError, ValueError):  # shapes that no such op has
         return {}
-    return {number: table[1].op_us(work) / 1e3 for number, work in zip(numbers, found, strict=True)}
+    return {number: us / 1e3 for number, us in zip(numbers, table[1].each_us(found), strict=True)}
 
 
 def latency_table(packaged: Packaged) -> tuple[str, LatencyModel] | None:

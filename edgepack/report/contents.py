@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from edgepack import __version__, errors
+from edgepack import __version__, benchmark, errors
+from edgepack.benchmark import Comparison
 from edgepack.report import summary
 from edgepack.report.anatomy import parts
 from edgepack.report.blocks import Section
@@ -56,12 +57,15 @@ class Report:
     footer: str = f"Made by edgepack {__version__}. This page fetches nothing and sends nothing."
 
 
-def reported(subject: Subject, against: Subject | None = None, *, device: str | None = None) -> Report:
+def reported(
+    subject: Subject, against: Subject | None = None, *, device: str | None = None, measure: bool = False
+) -> Report:
     """Everything that is known of a subject.
 
     Args:
       against: the release to compare with.
       device: the one to look into; the first that has a model where None.
+      measure: whether the float and the shipped model are timed here in turns.
 
     Raises:
       BadInputError: no such device, or a damaged file.
@@ -82,7 +86,7 @@ def reported(subject: Subject, against: Subject | None = None, *, device: str | 
         sections = () if isinstance(searched, str) else (searched,)
     if chosen is not None:
         with collected(subject, chosen) as material:
-            sections = tuple(_sections(material))
+            sections = tuple(_sections(material, _timed(material) if measure else None))
     return Report(
         title=subject.title,
         passed=subject.passed,
@@ -112,7 +116,17 @@ def detailed(subject: Subject, device: str | None) -> Packaged | None:
     )
 
 
-def _sections(material: Material) -> Iterator[Section]:
+def _timed(material: Material) -> Comparison:
+    """The shipped model's time over the float model's, here and now."""
+    if material.shipped is None or material.baseline is None:
+        raise errors.BadInputError(
+            f"{material.subject.path}: --measure times the float model as well, and it is not here: "
+            f"{material.without_evidence}"
+        )
+    return benchmark.compare(material.shipped.path, material.baseline.path)
+
+
+def _sections(material: Material, timed: Comparison | None) -> Iterator[Section]:
     """The page below its top, in order; what a subject does not hold is told at the end."""
     found = parts(material)
     both = pairs(material, found)
@@ -122,7 +136,7 @@ def _sections(material: Material) -> Iterator[Section]:
         answers.section(material),
         layers.section(material, found, both),
         bytes.section(material, found),
-        latency.section(material),
+        latency.section(material, timed),
         robustness.section(material),
         data.section(material),
         environment.promises(material),

@@ -101,6 +101,16 @@ class StageLine(_Document):
     distinct_per_channel: int | None = None
 
 
+class Update(_Document):
+    """The way from the previous release: see `pipeline.continuing.Update`."""
+
+    previous: str
+    delta_bytes: int
+    full_bytes: int
+    method: str = ""
+    kept: float = 0.0
+
+
 class Packaged(Weighed):
     """One device's model."""
 
@@ -120,6 +130,8 @@ class Packaged(Weighed):
     stages: tuple[StageLine, ...] = ()
     labels: tuple[str, ...] = ()
     remedy: str | None = None
+    continuity: Update | None = None
+    emulated: Found | None = None
 
     @field_validator("device", mode="before")
     @classmethod

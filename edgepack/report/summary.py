@@ -51,6 +51,7 @@ def gauges(packaged: Packaged, previous: Packaged | None) -> list[Gauge]:
     return [
         *_accuracy(packaged, previous),
         *_sizes(packaged, previous),
+        *_update(packaged),
         *_latency(packaged, previous),
         *_work(packaged, previous),
     ]
@@ -95,6 +96,24 @@ def _sizes(packaged: Packaged, previous: Packaged | None) -> Iterator[Gauge]:
         if key == "flash_bytes" and same and packaged.budget.get("max_flash_bytes") is None:
             continue  # the same number once more says nothing
         yield _cost(key, label, note, packaged, previous, partial(_size, key))
+
+
+def _update(packaged: Packaged) -> Iterator[Gauge]:
+    """What devices that run the previous release fetch."""
+    update, limit = packaged.continuity, _number(packaged.budget.get("max_delta_bytes"))
+    if update is None:
+        return
+    yield Gauge(
+        key="delta_bytes",
+        label="Update",
+        value=float(update.delta_bytes),
+        shown=figures.size(update.delta_bytes),
+        note=f"from {update.previous}; the whole file: {figures.size(update.full_bytes)}",
+        budget=limit,
+        limit=f"at most {figures.size(limit)}" if limit is not None else "",
+        holds=None if limit is None else update.delta_bytes <= limit,
+        filled=None if not limit else update.delta_bytes / limit,
+    )
 
 
 def _size(key: str, weighed: Weighed) -> float | None:

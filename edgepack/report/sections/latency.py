@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Any, Final
 
+from edgepack.benchmark import Comparison
 from edgepack.report import figures
 from edgepack.report.blocks import Block, Column, Facts, Notice, Picture, Pictures, Section, Text, cell, table
 from edgepack.report.documents import Packaged
@@ -12,9 +14,16 @@ from edgepack.report.material import Material
 from edgepack.report.pictures import dots
 
 POINTS: Final = ("p10", "p50", "p90", "p99")
+MEMORY: Final = {
+    "arena_bytes": "Arena, calculated",
+    "peak_rss_bytes": "Memory of the process",
+    "model_rss_bytes": "Memory for the model",
+}
 CIRCUMSTANCES: Final = {
     "cpu": "Processor",
+    "machine": "Architecture",
     "cores": "Cores",
+    "delegate": "Delegate",
     "governor": "Governor",
     "load": "Load",
     "runtime": "Runtime",
@@ -26,27 +35,71 @@ CIRCUMSTANCES: Final = {
 }
 
 
-def section(material: Material) -> Section | str:
-    """The section, or why there is none."""
+def section(material: Material, timed: Comparison | None = None) -> Section | str:
+    """The section, or why there is none.
+
+    Args:
+      timed: the shipped model against the float model, timed in turns.
+    """
     packaged = material.packaged
     before = packaged.baseline.latency_ms if packaged.baseline is not None else None
     spreads = _spread("float", before), _spread("shipped", packaged.latency_ms)
     rows = [row for row in spreads if row is not None]
-    if not rows:
+    emulated = _emulated(packaged)
+    if not rows and not emulated and timed is None:
         if material.subject.kind == "package":
             return (
                 "latency: it belongs to a machine and is not in a package; measure it with 'edgepack bench'"
             )
         return "latency: the build did not measure it (--no-bench)"
-    caption = "One inference: bar from p10 to p90, tick at the median, line to p99"
-    picture = Picture(caption=caption, description=dots.boxes(rows, unit="ms"), wide=True)
-    blocks: list[Block] = [Pictures(pictures=(picture,)), _numbers(rows), *_beside(packaged)]
+    blocks: list[Block] = []
+    if rows:
+        caption = "One inference: bar from p10 to p90, tick at the median, line to p99"
+        picture = Picture(caption=caption, description=dots.boxes(rows, unit="ms"), wide=True)
+        blocks = [Pictures(pictures=(picture,)), _numbers(rows), *_beside(packaged)]
+    blocks += [*_in_turns(timed), *emulated]
     return Section(
         id="latency",
         title="Latency",
         lead="Float model and shipped model, each measured on its own after a warm-up; only the inference is in the clock.",
         blocks=tuple(blocks),
     )
+
+
+def _in_turns(timed: Comparison | None) -> list[Block]:
+    if timed is None:
+        return []
+    rows = [_spread(name, asdict(each)) for name, each in (("float", timed.b_ms), ("shipped", timed.a_ms))]
+    caption = "Both in turns on this machine: bar from p10 to p90, tick at the median, line to p99"
+    description = dots.boxes([row for row in rows if row is not None], unit="ms")
+    told = (
+        f"The shipped model takes {timed.ratio:.3f} of the float model's time, {timed.confidence:.0%} interval "
+        f"{timed.low:.3f} … {timed.high:.3f}, {timed.rounds} rounds of fresh loads on {timed.circumstances.cpu}."
+    )
+    return [
+        Text(kind="heading", text="A and B in turns"),
+        Text(text=told.replace("%", " %")),
+        Pictures(pictures=(Picture(caption=caption, description=description, wide=True),)),
+    ]
+
+
+def _emulated(packaged: Packaged) -> list[Block]:
+    """Whether the emulated device answers the same, and what an inference takes there; no time."""
+    told = packaged.emulated
+    if told is None:
+        return []
+    instructions = told.get("instructions")
+    facts = [
+        ("Emulated device", str(told.get("device", ""))),
+        ("Answers alike", "yes" if told.get("conforms") else "no"),
+    ]
+    if isinstance(instructions, Mapping):
+        facts += [
+            (f"Instructions, {name.replace('_', ' ')}", figures.count(value))
+            for name, value in instructions.items()
+            if isinstance(value, int | float)
+        ]
+    return [Text(kind="heading", text="On the emulated device"), Facts(facts=tuple(facts))]
 
 
 def _spread(name: str, latency: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -76,12 +129,6 @@ def _numbers(rows: list[dict[str, Any]]) -> Block:
 
 def _beside(packaged: Packaged) -> Iterator[Block]:
     told = packaged.benchmark or {}
-    compared = told.get("comparison")
-    if isinstance(compared, Mapping) and isinstance(compared.get("ratio"), int | float):
-        yield Text(
-            text=f"In turns: {compared['ratio']:.3f} of the float model's time, 95 % interval "
-            f"{compared.get('low', 0):.3f} … {compared.get('high', 0):.3f}."
-        )
     measured = told.get("artifact")
     if not isinstance(measured, Mapping):
         return
