@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +12,6 @@ from edgepack import errors
 from edgepack.durable import storage_errors
 
 CHUNK_BYTES: Final = 65_536
-TARGETS_BYTES: Final = 5_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,24 +77,13 @@ class Source:
             # What the client has verified and kept.
             kept: Any = Metadata.from_file(str(self.metadata / "targets.json")).signed
             targets = kept.targets
-        mine = {
-            path: file
-            for path, file in targets.items()
-            if file.custom and file.custom.get("kind") == "package" and file.custom.get("lineage") == lineage
-        }
-        if not mine:
-            return None
-        path, file = max(mine.items(), key=lambda item: int(item[1].custom["counter"]))
-        sha256 = file.hashes["sha256"]
-        deltas = {
-            str(other.custom["from_sha256"]): name
-            for name, other in targets.items()
-            if other.custom
-            and other.custom.get("kind") == "delta"
-            and other.custom.get("to_sha256") == sha256
-        }
-        facts = {"version": str(file.custom["version"]), "counter": int(file.custom["counter"])}
-        return Offered(package=path, lineage=lineage, sha256=sha256, deltas=deltas, **facts)  # type: ignore[arg-type]
+        try:
+            return _newest(targets, lineage)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise errors.TrustError(
+                f"{self.url}: describes its packages otherwise than a channel of edgepack ({error!r}); the current model "
+                "stays"
+            ) from error
 
     def fetch(self, path: str) -> bytes:
         """A target, its length and SHA-256 as the metadata has them.
@@ -114,6 +102,32 @@ class Source:
         data = file.read_bytes()
         file.unlink()
         return data
+
+
+def _newest(targets: Mapping[str, Any], lineage: str) -> Offered | None:
+    """Of signed targets, whose descriptions only their publisher has checked."""
+    mine = {
+        path: file
+        for path, file in targets.items()
+        if file.custom and file.custom.get("kind") == "package" and file.custom.get("lineage") == lineage
+    }
+    if not mine:
+        return None
+    path, file = max(mine.items(), key=lambda item: int(item[1].custom["counter"]))
+    sha256 = file.hashes["sha256"]
+    deltas = {
+        str(other.custom["from_sha256"]): name
+        for name, other in targets.items()
+        if other.custom and other.custom.get("kind") == "delta" and other.custom.get("to_sha256") == sha256
+    }
+    return Offered(
+        package=path,
+        lineage=lineage,
+        version=str(file.custom["version"]),
+        counter=int(file.custom["counter"]),
+        sha256=sha256,
+        deltas=deltas,
+    )
 
 
 def _folder_fetcher() -> Any:

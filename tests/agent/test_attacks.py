@@ -117,6 +117,57 @@ def test_a_thief_with_an_old_key_signs_by_hand(updated: World) -> None:
     check_refused(updated, "too few trusted keys")
 
 
+def test_a_thief_with_a_revoked_targets_key_and_the_keys_that_are_online(updated: World) -> None:
+    """Whoever breaks into the server has the keys of snapshot and timestamp, but none that names packages any more."""
+    from tuf.api.metadata import MetaFile
+
+    from edgepack.channel import keys
+
+    shutil.copytree(updated.folder / "keys", updated.folder / "stolen")
+    before = updated.channel()._read("root").signed
+    updated.channel().rotate("targets")
+    assert updated.update().status == "current"
+    channel = updated.channel()
+    root = channel._read("root").signed
+    signed = {role: channel._read(role) for role in ("targets", "snapshot", "timestamp")}
+    for role, metadata in signed.items():
+        metadata.signed.version += 1
+        metadata.signatures.clear()
+        known = before if role == "targets" else root
+        wanted = {identity: known.keys[identity] for identity in known.roles[role].keyids}
+        (signer,) = keys.signers(updated.folder / "stolen", role, wanted)
+        if role == "snapshot":
+            metadata.signed.meta["targets.json"] = MetaFile(version=signed["targets"].signed.version)
+        if role == "timestamp":
+            metadata.signed.snapshot_meta = MetaFile(version=signed["snapshot"].signed.version)
+        metadata.sign(signer)
+        channel._write(
+            "timestamp.json" if role == "timestamp" else f"{metadata.signed.version}.{role}.json", metadata
+        )
+    check_refused(updated, "too few trusted keys")
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"counter": "many"},
+        {"counter": None},
+        {"version": None, "counter": [3]},
+        {"kind": "package", "lineage": "tiny"},
+    ],
+)
+def test_packages_that_are_described_otherwise(updated: World, facts: dict[str, object]) -> None:
+    """Signed all the same: by a publisher with other tools."""
+    channel = updated.channel()
+    with channel.locked():
+        targets = channel._read("targets")
+        for file in targets.signed.targets.values():
+            old = file.unrecognized_fields["custom"]
+            file.unrecognized_fields["custom"] = facts if "kind" in facts else {**old, **facts}
+        channel._advance(targets)
+    check_refused(updated, "describes its packages otherwise")
+
+
 def test_a_root_below_its_threshold(updated: World) -> None:
     """One of the two root keys that are needed is not enough, by our tools or by hand."""
     for path in sorted((updated.folder / "keys").glob("root-*.pem"))[1:]:
