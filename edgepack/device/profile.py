@@ -179,8 +179,8 @@ class Device(BaseModel):
         }
 
     def to_json(self) -> dict[str, Any]:
-        """Every key, for `edgepack devices --json` and the package's manifest."""
-        return self.model_dump(mode="json")
+        """Every key but which device it is: for `edgepack devices --json` and manifests, which strangers read."""
+        return self.model_dump(mode="json", exclude={"connection"})
 
 
 def describe(device: Device) -> str:
@@ -199,6 +199,10 @@ def describe(device: Device) -> str:
         lines.append(
             f"  {'programmer':<17} {way.tool} ({way.target}), flash at {way.flash_base:#x}   [{way.document}]"
         )
+    if device.connection is not None:
+        lines += [
+            f"  {key:<17} {value}" for key, value in device.connection.model_dump(exclude_unset=True).items()
+        ]
     lines += [f"  note: {note}" for note in device.notes]
     lines += [f"  source: {source.document} {source.url or ''}".rstrip() for source in device.source]
     return "\n".join(lines)

@@ -112,6 +112,8 @@ def test_a_device_like_another(tmp_path: Path) -> None:
     found, kind = device.load("kitchen", beside=tmp_path), device.load("rpi4")
     assert found.connection.host == "pi@kitchen.local" and found.connection.python == "python3"
     assert (found.threads, found.cpu, found.source) == (2, kind.cpu, kind.source)
+    assert "pi@kitchen.local" in device.describe(found)
+    assert "kitchen.local" not in str(found.to_json()), "packages do not tell where their devices are"
 
 
 def test_profiles_in_a_folder_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
