@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from edgepack.benchmark import Circumstances, Comparison, Latency, Measurement
 from edgepack.benchmark.conformance import OutputConformance
 from edgepack.benchmark.emulated import Emulated
+from edgepack.benchmark.energy import Energy
+from edgepack.benchmark.profile import Profile
+from edgepack.benchmark.recorded import Beside
+from edgepack.runtime.golden import OutputCheck
 
 
 def measurement(measured: Measurement) -> str:
     """One model."""
+    arena = (
+        ""
+        if measured.arena_bytes is None
+        else f", activations {measured.arena_bytes / 1e3:.1f} KB as planned"
+    )
     lines = [
         _latency(measured.latency_ms),
-        f"first inference {measured.first_inference_ms:.3f} ms, load {measured.load_ms:.2f} ms, peak memory "
-        f"{measured.peak_rss_bytes / 1e6:.1f} MB (the model's share {measured.model_rss_bytes / 1e6:.1f} MB)",
+        f"first inference {measured.first_inference_ms:.3f} ms, load {measured.load_ms:.2f} ms (allocating "
+        f"{measured.allocate_ms:.2f}), peak memory {measured.peak_rss_bytes / 1e6:.1f} MB (the model's share "
+        f"{measured.model_rss_bytes / 1e6:.1f} MB{arena})",
         f"{measured.runs:,} runs after {measured.warmup_runs:,} to warm up, {_where(measured.circumstances)}",
         f"sha256 {measured.sha256}",
     ]
@@ -55,10 +67,53 @@ def _output(output: OutputConformance, found: Emulated) -> str:
     )
 
 
+def beside(found: Beside) -> str:
+    """A measurement beside a recorded one."""
+    what = "the same model" if found.same_model else f"another model, sha256 {found.recorded_sha256}"
+    return f"recorded p50 {found.recorded_p50_ms:.4f} ms ({what}); now/then {found.ratio:.3f}, not in turns: no interval"
+
+
+def energy(found: Energy) -> str:
+    """What the meter told."""
+    carbon = ""
+    if found.grams_co2_per_million is not None:
+        carbon = (
+            f"; a million inferences make {found.grams_co2_per_million:.3g} g of CO₂ at "
+            f"{found.grams_co2_per_kwh:g} g/kWh"
+        )
+    return (
+        f"energy {1e3 * found.joules_per_inference:.4g} mJ an inference, above idle "
+        f"{1e3 * found.above_idle_joules_per_inference:.4g} mJ ({found.watts:.2f} W, idle {found.idle_watts:.2f} W, "
+        f"{found.readings} readings){carbon}"
+    )
+
+
+def profile(found: Profile, measured: Measurement) -> str:
+    """Op by op, predicted."""
+    p10_us = 1e3 * measured.latency_ms.p10
+    lines = [
+        f"profile: predicted from the table {found.table!r}, because the interpreter gives no times of single ops",
+        f"{'op':>5}  {'operator':<26}{'us':>10}{'share':>8}",
+        *(f"{op.index:>5}  {op.name:<26}{op.microseconds:>10.2f}{op.share:>8.1%}" for op in found.ops),
+        f"{'':>5}  {'invoke':<26}{found.invoke_us:>10.2f}{found.invoke_us / found.total_us:>8.1%}",
+        f"predicted {found.total_us:.1f} us, measured p10 {p10_us:.1f} us ({found.total_us / p10_us - 1:+.0%})",
+    ]
+    return "\n".join([*lines, *_warnings(found.warnings)])
+
+
+def outputs(checks: Sequence[OutputCheck]) -> str:
+    """A delegate's outputs beside those of the reference kernels."""
+    return "\n".join(
+        f"through the delegate, output {check.name!r} is up to {check.difference:g} from the reference kernels "
+        f"({check.tolerance:g} tolerated): {'holds' if check.holds else 'DOES NOT HOLD'}"
+        for check in checks
+    )
+
+
 def _latency(latency: Latency) -> str:
     return (
-        f"p50 {latency.p50:.4f} ms, p90 {latency.p90:.4f}, p99 {latency.p99:.4f}, min {latency.min:.4f}, "
-        f"median absolute deviation {latency.mad:.4f}"
+        f"p50 {latency.p50:.4f} ms, p10 {latency.p10:.4f}, p90 {latency.p90:.4f}, p99 {latency.p99:.4f}, "
+        f"min {latency.min:.4f}, median absolute deviation {latency.mad:.4f}"
     )
 
 
