@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import time
 from collections.abc import Callable, Mapping
@@ -23,7 +24,7 @@ from edgepack.tune.proposing import GenerationSampler
 from edgepack.tune.result import TuneResult, settled
 from edgepack.tune.selecting import Selector
 from edgepack.tune.space import Space
-from edgepack.tune.study import Study, plain_sampler, url_of
+from edgepack.tune.study import Done, Study, plain_sampler, url_of
 from edgepack.tune.trial import Job, Outcome, Surroundings
 
 STARTS: Final = 3
@@ -88,13 +89,53 @@ def tune(recipe: OpenRecipe, options: Options, reporter: Reporter) -> TuneResult
     Raises:
       EdgepackError: bad input, no scheduler, disk. A trial that fails is no error, nor is it that none keeps the limits.
     """
+    began = time.monotonic()
+    objectives, trials = explored(recipe, options, reporter)
+    around = _surroundings(options, objectives)
+    return settled(
+        recipe, objectives, trials, options.out, around, reporter, seconds=time.monotonic() - began
+    )
+
+
+def explored(
+    recipe: OpenRecipe, options: Options, reporter: Reporter, *, pool: Workers | None = None
+) -> tuple[Objectives, list[Done]]:
+    """The search alone: its objectives and its trials.
+
+    Args:
+      pool: workers that other searches use as well; None for own ones.
+
+    Raises:
+      EdgepackError: as `tune`.
+    """
     output.prepare(options.out)
     some = recipe.some()
     target = None if options.device is None else device.load(options.device, beside=some.directory)
     objectives = objectives_of(some, recipe.settings, target)
     space = Space(fields=recipe.fields)
-    wanted = int(min(options.trials or recipe.settings.trials, space.size()))
-    surroundings = Surroundings(
+    around = _surroundings(options, objectives)
+    url, name = options.storage or url_of(options.out), f"{some.name}-{some.version}"
+    study = Study(url, name, space, objectives.names, _identity(recipe, options, objectives))
+    search = _Search(
+        recipe=recipe,
+        options=options,
+        space=space,
+        objectives=objectives,
+        study=study,
+        surroundings=around,
+        reporter=reporter,
+        wanted=int(min(options.trials or recipe.settings.trials, space.size())),
+        predict=functools.cache(lambda: predictor(recipe, around, reporter)),
+    )
+    try:
+        _run(search, pool)
+        return objectives, study.done()
+    finally:
+        study.close()
+
+
+def _surroundings(options: Options, objectives: Objectives) -> Surroundings:
+    return Surroundings(
         device=options.device,
         table=objectives.table,
         cache=str(options.cache or default_root()),
@@ -103,37 +144,6 @@ def tune(recipe: OpenRecipe, options: Options, reporter: Reporter) -> TuneResult
         trust_input=options.trust_input,
         memory_bytes=options.memory_bytes,
     )
-    study = Study(
-        options.storage or url_of(options.out),
-        f"{some.name}-{some.version}",
-        space,
-        objectives.names,
-        _identity(recipe, options, objectives),
-    )
-    try:
-        search = _Search(
-            recipe=recipe,
-            options=options,
-            space=space,
-            objectives=objectives,
-            study=study,
-            surroundings=surroundings,
-            reporter=reporter,
-            wanted=wanted,
-            predict=lambda: predictor(recipe, surroundings, reporter),
-        )
-        _run(search)
-        return settled(
-            recipe,
-            objectives,
-            study.done(),
-            options.out,
-            surroundings,
-            reporter,
-            seconds=time.monotonic() - search.began,
-        )
-    finally:
-        study.close()
 
 
 def _identity(recipe: OpenRecipe, options: Options, objectives: Objectives) -> dict[str, Json]:
@@ -152,19 +162,20 @@ def _identity(recipe: OpenRecipe, options: Options, objectives: Objectives) -> d
     }
 
 
-def _run(search: _Search) -> None:
+def _run(search: _Search, lent: Workers | None) -> None:
     """Generation after generation; the first one may be the rest of one that was interrupted."""
     study = search.study
     if study.asked >= search.wanted and not study.interrupted:
         return
-    pool = workers(search.options.scheduler, search.options.jobs)
+    pool = lent or workers(search.options.scheduler, search.options.jobs)
     ended = False
     try:
         while study.interrupted or (study.asked < search.wanted and not _late(search)):
             _carried_out(search, pool, _generation(search))
         ended = True
     finally:
-        pool.close(at_once=not ended)
+        if lent is None:
+            pool.close(at_once=not ended)
 
 
 def _generation(search: _Search) -> dict[int, dict[str, Any]]:

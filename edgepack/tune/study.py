@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,17 +21,13 @@ from edgepack.tune.trial import Outcome
 
 FILE: Final = "study.db"
 IDENTITY: Final = "edgepack"
-"""User attribute of a study: what it is a search of."""
+"""User attribute of a study: what it is a search of; of a trial: what came of it."""
 UNTOLD: Final = (TrialState.RUNNING, TrialState.WAITING)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Done:
-    """A finished trial as later choices see it.
-
-    Attributes:
-      outcome: None for a trial that failed.
-    """
+    """A finished trial as later choices see it; one that failed has an `outcome.error`."""
 
     number: int
     params: Mapping[str, Any]
@@ -118,8 +114,7 @@ class Study:
         """Keeps what came of a trial; `values` is None where it failed."""
         trials = self._study.get_trials(deepcopy=False)
         trial_id = next(each._trial_id for each in trials if each.number == outcome.number)
-        for key in ("measured", "broken", "error", "seconds"):
-            self._storage.set_trial_user_attr(trial_id, key, getattr(outcome, key))
+        self._storage.set_trial_user_attr(trial_id, IDENTITY, asdict(outcome))
         if values is None:
             self._study.tell(outcome.number, state=TrialState.FAIL)
         else:
@@ -156,7 +151,7 @@ def _suggest(trial: optuna.trial.Trial, name: str, each: BaseDistribution) -> An
 
 
 def _done(trial: FrozenTrial) -> Done:
-    told = trial.user_attrs
+    told = trial.user_attrs.get(IDENTITY, {})
     failed = trial.state != TrialState.COMPLETE
     return Done(
         number=trial.number,

@@ -111,7 +111,7 @@ def tuned(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Tuned:
     def run(pool: Pool, out: str = "out", text: str = RECIPE, **options: Any) -> TuneResult:
         path.write_text(text)
         monkeypatch.setattr(search, "workers", lambda *_: pool)
-        settings = search.Options(out=tmp_path / out, cache=tmp_path / "cache", **{"trials": 10, **options})
+        settings = search.Options(out=tmp_path / out, cache=tmp_path / "cache", **{"trials": 8, **options})
         return search.tune(load_open(path), settings, Silent())
 
     return run
