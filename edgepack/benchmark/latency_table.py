@@ -17,7 +17,8 @@ from typing import Any, Final, TypeAlias
 from edgepack import tflite
 from edgepack.benchmark.circumstances import Circumstances
 from edgepack.durable import write_atomically
-from edgepack.numerics.latency_model import LatencyModel, Work, fitted
+from edgepack.numerics.latency_fit import fitted
+from edgepack.numerics.latency_model import LatencyModel, Work
 from edgepack.records import file_sha256
 from edgepack.runtime import Runtime, ask, require
 from edgepack.tflite import single_op

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgepack import errors
+from edgepack.numerics.latency_fit import fitted, non_negative
 from edgepack.numerics.latency_model import (
     Kind,
     LatencyModel,
@@ -17,8 +18,6 @@ from edgepack.numerics.latency_model import (
     convolution,
     dense,
     depthwise,
-    fitted,
-    non_negative,
 )
 
 WORKS = [
