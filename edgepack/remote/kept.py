@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from edgepack import errors
 from edgepack.remote.exchange import Exchange, exchange
+from edgepack.remote.hearing import heard
 from edgepack.remote.job import Job, Ran, Settings
 
 OLDEST_PYTHON: Final = (3, 9)
@@ -82,7 +83,8 @@ class Kept:
         python = version[1].decode() if version else None
         report = _report(found.output)
         if report is not None:
-            return found, self._ran(report, found, python, job)
+            with heard(self.where):
+                return found, self._ran(report, found, python, job)
         if found.code is None and python is None:
             raise errors.DeviceTimeoutError(
                 f"{self.where}: no answer within {limit:g} s; is the device busy or asleep?"
@@ -111,9 +113,9 @@ class Kept:
                 errors="replace"
             )
             return Ran(
-                code=report["code"],
+                code=int(report["code"]),
                 output=output,
-                last_words=report["last_words"],
+                last_words=str(report["last_words"]),
                 python=python,
                 emulated_on=report["emulated_on"],
             )
@@ -165,7 +167,7 @@ def _report(output: bytes) -> dict[str, Any] | None:
         return None
     try:
         report = json.loads(found[-1])
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return report if isinstance(report, dict) and isinstance(report.get("outcome"), str) else None
 

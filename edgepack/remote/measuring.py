@@ -12,6 +12,7 @@ from edgepack.benchmark import runner
 from edgepack.device import Device
 from edgepack.records import Json
 from edgepack.remote import adb, serial_line
+from edgepack.remote.hearing import heard, require_kinds
 from edgepack.remote.job import Job, Ran
 from edgepack.remote.reaching import reach
 from edgepack.remote.subject import Subject, Wish
@@ -81,12 +82,13 @@ def measure(device: Device, subjects: Sequence[Subject], wish: Wish) -> tuple[st
 
     Raises:
       DeviceError, ChildCrashError, StorageError: each way to fail has a class of its own.
-      ModelError: it computes something else than its package promises.
+      GateError: it computes something else than its package promises.
     """
     if device.transport in SPECIAL:
         return SPECIAL[device.transport](device, subjects, wish)
     transport = reach(device)
-    return transport.where, measured(transport.run(job_of(device, subjects, wish)), transport.where)
+    ran = transport.run(job_of(device, subjects, wish))
+    return transport.where, measured(ran, transport.where, [subject.sha256 for subject in subjects])
 
 
 def job_of(device: Device, subjects: Sequence[Subject], wish: Wish) -> Job:
@@ -145,15 +147,26 @@ def status_of(ran: Ran, where: str) -> dict[str, Any]:
     )
 
 
-def measured(ran: Ran, where: str) -> dict[str, Json]:
-    """What the runner measured, flat; without times where an emulator computed."""
+def measured(ran: Ran, where: str, sha256: Sequence[str]) -> dict[str, Json]:
+    """What the runner measured, flat; without times where an emulator computed.
+
+    Args:
+      sha256: of the models that were sent.
+
+    Raises:
+      DeviceProtocolError: it tells of other models, or what cannot be. Others: what it tells.
+    """
     status = status_of(ran, where)
-    golden = status["golden"]
-    if len(status["sha256"]) == 1:
-        (result,) = runner.measurements(status)
-        told = {**result.to_json(), "golden": golden[0]}
-    else:
-        told = {**runner.comparison(status).to_json(), "golden": golden}
+    with heard(where):
+        golden = status["golden"]
+        if status["sha256"] != list(sha256):
+            raise ValueError("it measured other models than were sent")
+        if len(sha256) == 1:
+            (result,) = runner.measurements(status)
+            told = {**result.to_json(), "golden": golden[0]}
+        else:
+            told = {**runner.comparison(status).to_json(), "golden": golden}
+        require_kinds(told)
     if ran.emulated_on is None:
         return told
     warning = f"emulated on {ran.emulated_on}: it computes as the device does; its milliseconds would not be the device's"

@@ -14,6 +14,7 @@ from edgepack.benchmark import latency_table, runner
 from edgepack.device import Connection, Device
 from edgepack.durable import write_atomically
 from edgepack.records import Json, file_sha256
+from edgepack.remote.hearing import heard, json_object, require_kinds
 from edgepack.remote.job import Job, Ran, Transport
 from edgepack.remote.measuring import status_of
 from edgepack.remote.reaching import reach
@@ -71,7 +72,8 @@ def probe(target: Device, name: str, folder: Path, *, kind: str, with_table: boo
     if with_table and ran.emulated_on is None:
         found = latency_table.measure_table(lambda models: _timed(transport, models, runtime))
         warnings, table = found["warnings"], folder / "latency" / f"{name}.json"
-    text = profile_text(target, name, facts, runtime, kind=kind, has_table=table is not None)
+    with heard(transport.where):
+        text = profile_text(target, name, facts, runtime, kind=kind, has_table=table is not None)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.toml"
     if table is not None:
@@ -90,7 +92,12 @@ def _facts(transport: Transport) -> tuple[dict[str, Any], Ran]:
         raise errors.DeviceProtocolError(
             f"{transport.where}: did not tell what it is; code {ran.code}: {ran.last_words[-300:]}"
         )
-    return json.loads(found[1]), ran
+    with heard(transport.where):
+        facts = json_object(found[1])
+        require_kinds(facts)
+        if not all(isinstance(each, str) for each in (*facts["features"], facts["machine"], facts["cpu"])):
+            raise TypeError("features, machine and cpu are words")
+        return {**facts, "runtimes": dict(facts["runtimes"])}, ran
 
 
 def _timed(transport: Transport, models: Sequence[Path], runtime: str) -> Any:
@@ -107,7 +114,9 @@ def _timed(transport: Transport, models: Sequence[Path], runtime: str) -> Any:
     job = Job(
         files=files, program=runner.RUNNER_FILE, arguments=(runner.REQUEST_FILE,), timeout_s=TABLE_S + 2.0
     )
-    return runner.timed_each(status_of(transport.run(job), transport.where))
+    status = status_of(transport.run(job), transport.where)
+    with heard(transport.where):
+        return runner.timed_each(status)
 
 
 def profile_text(

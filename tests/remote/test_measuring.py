@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edgepack import device, errors
@@ -14,7 +16,9 @@ from edgepack.cli import run
 from edgepack.device import Device
 from edgepack.remote import measuring
 from edgepack.remote.subject import Subject, Wish
-from edgepack.tflite import single_op
+from edgepack.runtime import run_kernels
+from edgepack.runtime.golden import Golden, OutputCheck
+from edgepack.tflite import interface, read, single_op
 from tests.remote.conftest import Loopback
 from tests.remote.test_ssh import emptied, script
 
@@ -40,6 +44,36 @@ def test_a_model_over_ssh(loopback: Loopback, subject: Subject) -> None:
     assert found["sha256"] == subject.sha256 and found["runtime"] == "litert"
     assert 0 < found["latency_ms"]["p10"] <= found["latency_ms"]["p50"] <= found["latency_ms"]["p99"]
     assert emptied(loopback.scratch)
+
+
+def promised(subject: Subject, *, off_by: int) -> Subject:
+    """With the golden vectors of the reference kernels here, or wrong ones."""
+    random = np.random.Generator(np.random.PCG64(0))
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder) / "model.tflite"
+        model.write_bytes(subject.model)
+        (given,), _ = interface(read(model))
+        inputs = {given.name: random.integers(-128, 128, size=(4, *given.shape[1:]), dtype=np.int8)}
+        outputs = run_kernels(model, inputs, ("reference",))["reference"]
+    shifted = {
+        name: (array.astype(np.int16) + off_by).clip(-128, 127).astype(np.int8)
+        for name, array in outputs.items()
+    }
+    checks = tuple(
+        OutputCheck(name=name, difference=0.0, tolerance=2.0, argmax_agreement=1.0) for name in outputs
+    )
+    golden = Golden(
+        model_sha256=subject.sha256, inputs=inputs, outputs=shifted, runtime="litert", version="0", source="synthetic",
+        seed=0, checks=checks,
+    )  # fmt: skip
+    return replace(subject, golden=golden.encode())
+
+
+def test_golden_vectors_come_first(loopback: Loopback, subject: Subject) -> None:
+    _, found = measuring.measure(board(loopback), [promised(subject, off_by=0)], QUICK)
+    assert found["golden"]["holds"]
+    with pytest.raises(errors.GateError, match="golden vectors"):
+        measuring.measure(board(loopback), [promised(subject, off_by=40)], QUICK)
 
 
 def test_two_models_in_turns(loopback: Loopback, subject: Subject) -> None:
