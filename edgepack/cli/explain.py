@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,9 +24,14 @@ SHOWN = 8
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON (edgepack.explain/1).")
 def command(subject: Path, device: str | None, as_json: bool) -> int:
     """Say why RUN (the folder with build.json) or PACKAGE is this big, slow and accurate, and what would help."""
+    from edgepack.cli.screen import Screen
     from edgepack.explain import explained
 
-    found = explained(subject, device=device)
+    with Screen(quiet=as_json) as screen:
+        screen.begin("try what would help")
+        began = time.monotonic()
+        found = explained(subject, device=device, progress=screen.progress)
+        screen.end("try what would help", cached=False, seconds=time.monotonic() - began)
     click.echo(json.dumps(found.to_json(), indent=1) if as_json else "\n".join(_lines(found)))
     return 0
 

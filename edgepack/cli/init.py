@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import click
@@ -36,6 +37,7 @@ def command(
 ) -> int:
     """Write a commented starting recipe for MODEL (.keras, .h5): task, splits, preprocessing and stages are guessed."""
     from edgepack import starting
+    from edgepack.cli.screen import Screen
     from edgepack.durable import write_atomically
     from edgepack.errors import RecipeError
     from edgepack.recipe import Recipe
@@ -50,7 +52,13 @@ def command(
         raise RecipeError(
             f"{target}: the folder {target.parent} does not exist; make it, or give another --out"
         )
-    found = starting.start(model, data, run_model=not no_run, trust_input=trust_input)
+    with Screen(quiet=as_json) as screen:
+        screen.begin("look at model and data")
+        began = time.monotonic()
+        found = starting.start(
+            model, data, run_model=not no_run, trust_input=trust_input, progress=screen.progress
+        )
+        screen.end("look at model and data", cached=False, seconds=time.monotonic() - began)
     text = starting.text(found, target)
     validate(Recipe, parse(text, target), source=target)
     write_atomically(target, text.encode())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edgepack import errors, tflite
-from edgepack.explain.suggestions import Suggestion, compressed, suggestions
+from edgepack.explain.suggestions import Progress, Suggestion, compressed, suggestions
 from edgepack.explain.trial import trial
 from edgepack.report import noise
 from edgepack.report.anatomy import Part, latency_table, op_times, parts
@@ -87,11 +87,16 @@ class Explanation:
         }
 
 
-def explained(path: Path, *, device: str | None = None) -> Explanation:
+def silent(text: str, fraction: float | None) -> None:
+    """Shows no progress."""
+
+
+def explained(path: Path, *, device: str | None = None, progress: Progress = silent) -> Explanation:
     """Explains a RUN (the folder with build.json) or a package.
 
     Args:
       device: which of a run's packages; the first where None.
+      progress: receives how far the trial of the suggestions is.
 
     Raises:
       BadInputError: nothing that can be explained: no such file, damaged, or a build that made no model.
@@ -104,7 +109,7 @@ def explained(path: Path, *, device: str | None = None) -> Explanation:
                 f"{path}: holds no .tflite any more (its package was moved or the build failed); build again, or give the "
                 "package itself"
             )
-        return _explained(subject, material, material.shipped)
+        return _explained(subject, material, material.shipped, progress)
 
 
 def _chosen(subject: Subject, device: str | None) -> Packaged:
@@ -117,7 +122,7 @@ def _chosen(subject: Subject, device: str | None) -> Packaged:
     return named[0]
 
 
-def _explained(subject: Subject, material: Material, shipped: File) -> Explanation:
+def _explained(subject: Subject, material: Material, shipped: File, progress: Progress) -> Explanation:
     found, packaged, model = parts(material), material.packaged, shipped.model
     data = shipped.path.read_bytes()
     noisy = {pair.layer: pair.sqnr_db for pair in noise.pairs(material, found)}
@@ -143,7 +148,7 @@ def _explained(subject: Subject, material: Material, shipped: File) -> Explanati
         ops_ms=_by_name(model, times),
         metric=packaged.metric,
         stages=packaged.stages,
-        suggestions=suggestions(data, model, found, usable, trial(material)),
+        suggestions=suggestions(data, model, found, usable, trial(material), progress),
         missing=() if material.evidence is not None else (material.without_evidence,),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
@@ -20,6 +20,8 @@ from edgepack.report.anatomy import Part
 from edgepack.tflite.sizes import BROTLI_QUALITY
 from edgepack.tflite.work import FREE, works
 
+Progress = Callable[[str, float | None], None]
+"""Receives what is being done, and which share of it is."""
 MOST_TRIED: Final = 16
 """Suggestions whose loss is measured: those that save most."""
 LEAST_SAVED: Final = 0.01
@@ -55,9 +57,14 @@ class Suggestion:
 
 
 def suggestions(
-    data: bytes, model: tflite.Model, layers: list[Part], table: LatencyModel | None, trial: Trial | None
+    data: bytes,
+    model: tflite.Model,
+    layers: list[Part],
+    table: LatencyModel | None,
+    trial: Trial | None,
+    progress: Progress,
 ) -> list[Suggestion]:
-    """The changes that are worth a line, best first."""
+    """The changes that are worth a line, best first; `progress` is told which is being measured."""
     delivered = compressed(data)
     by_layer = {part.layer: part for part in layers}
     found = []
@@ -69,10 +76,10 @@ def suggestions(
         if gain >= LEAST_SAVED:
             found.append((gain, change, made))
     found.sort(key=lambda item: -item[0])
-    measured = [
-        (gain, _measured(data, change, made, trial) if number < MOST_TRIED else made)
-        for number, (gain, change, made) in enumerate(found)
-    ]
+    measured = []
+    for number, (gain, change, made) in enumerate(found):
+        progress(change.title, number / len(found))
+        measured.append((gain, _measured(data, change, made, trial) if number < MOST_TRIED else made))
     measured.sort(key=lambda item: -worth(*item))
     return [made for _, made in measured]
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+from edgepack import device
 from edgepack.starting.model_seen import ModelSeen
 
 WORTH_COMPRESSING: Final = 20_000
@@ -69,6 +70,17 @@ def stages(model: ModelSeen, *, trains: bool) -> tuple[StageChoice, ...]:
 
 def _cluster(reason: str, *, active: bool) -> StageChoice:
     return StageChoice(lines=('use = "cluster"', "clusters = 32"), reason=reason, active=active)
+
+
+def devices(model: ModelSeen) -> tuple[list[str], list[str]]:
+    """Profiles whose limit of the size the model will meet as int8, and those it will not."""
+    fits: list[str] = []
+    too_small: list[str] = []
+    for name in device.names():
+        limit = device.load(name).budget_bytes
+        expected = model.parameters + _OVERHEAD_BYTES
+        (fits if limit is None or expected <= limit else too_small).append(name)
+    return fits, too_small
 
 
 @dataclass(frozen=True, kw_only=True)

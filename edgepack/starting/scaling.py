@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +16,9 @@ from edgepack.backend import Backend
 from edgepack.data import Affine, Dataset
 from edgepack.numerics.metrics import Metric
 from edgepack.starting.model_seen import InputSeen, ModelSeen
+
+Progress = Callable[[str, float | None], None]
+"""Receives what is being done, and which share of it is."""
 
 IMAGENET_MEAN: Final = (123.675, 116.28, 103.53)
 IMAGENET_STD: Final = (58.395, 57.12, 57.375)
@@ -118,7 +121,13 @@ def candidates(each: InputSeen, values: npt.NDArray[Any]) -> tuple[Scaling, ...]
 
 
 def by_trial(
-    model: ModelSeen, name: str, scalings: Sequence[Scaling], samples: Dataset, metric: str, scratch: Path
+    model: ModelSeen,
+    name: str,
+    scalings: Sequence[Scaling],
+    samples: Dataset,
+    metric: str,
+    scratch: Path,
+    progress: Progress,
 ) -> Chosen | None:
     """The scaling that the float model answers best with; None where trying told nothing.
 
@@ -129,6 +138,7 @@ def by_trial(
     """
     scored: list[tuple[Scaling, float, float]] = []
     measure = Metric(name=metric)
+    progress("starting TensorFlow", 0.0)
     with Backend(log=scratch / "tensorflow.log") as backend:
         candidate = scratch / "candidate.h5"
         told = backend.call(
@@ -141,6 +151,7 @@ def by_trial(
         )
         source = model.path if told["kind"] == "saved_model" else candidate
         for number, scaling in enumerate(scalings):
+            progress(f"the float model on values {scaling.title}", (number + 1) / (len(scalings) + 1))
             tried = replace(samples, preprocess={**samples.preprocess, name: scaling.affine})
             target = scratch / f"answers_{number}.npz"
             backend.call(

@@ -18,12 +18,16 @@ from edgepack.starting.arrays import Bound, bound
 from edgepack.starting.chosen_stages import BudgetChoice, StageChoice, budget, stages
 from edgepack.starting.files import Role
 from edgepack.starting.model_seen import ModelSeen, look
-from edgepack.starting.scaling import Chosen
+from edgepack.starting.scaling import Chosen, Progress
 from edgepack.starting.splits import Part, Splits, split
 from edgepack.starting.task import Task, guessed
 
 LOOKED_AT: Final = 400
 """Samples that ranges are read from, and that the float model is tried on."""
+
+
+def silent(text: str, fraction: float | None) -> None:
+    """Shows no progress."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,13 +51,21 @@ class Start:
     notes: tuple[str, ...]
 
 
-def start(model_path: Path, data: Sequence[Path], *, run_model: bool, trust_input: bool = False) -> Start:
+def start(
+    model_path: Path,
+    data: Sequence[Path],
+    *,
+    run_model: bool,
+    trust_input: bool = False,
+    progress: Progress = silent,
+) -> Start:
     """Looks at a model file and data; nothing is asked.
 
     Args:
       data: files and folders; () takes what lies beside the model.
       run_model: whether the float model may be run where only its answers tell how values are scaled.
       trust_input: whether a SavedModel may be loaded, which runs code of its own.
+      progress: receives how far the trial of the float model is.
 
     Raises:
       ModelError: no model that a build takes.
@@ -69,7 +81,7 @@ def start(model_path: Path, data: Sequence[Path], *, run_model: bool, trust_inpu
     with tempfile.TemporaryDirectory(prefix="edgepack-init-") as folder:
         geometry = {each.spec.name: _geometry(evaluation.bound, each.spec.shape) for each in model.inputs}
         samples = _samples(model, evaluation, geometry, Path(folder))
-        scalings, said = _scalings(model, samples, task, Path(folder), run_model=run_model)
+        scalings, said = _scalings(model, samples, task, Path(folder), progress if run_model else None)
     task = _settled(task, scalings)
     return Start(
         model=model,
@@ -142,18 +154,18 @@ def _class_names(part: Part) -> dict[str, Any]:
 
 
 def _scalings(
-    model: ModelSeen, samples: Dataset, task: Task, folder: Path, *, run_model: bool
+    model: ModelSeen, samples: Dataset, task: Task, folder: Path, progress: Progress | None
 ) -> tuple[dict[str, Chosen], list[str]]:
     values = {each.spec.name: _distinct(samples.stored(each.spec.name)) for each in model.inputs}
     chosen = {each.spec.name: scaling.by_range(each, values[each.spec.name]) for each in model.inputs}
     doubtful = [each for each in model.inputs if scaling.is_doubtful(each, values[each.spec.name])]
     judged = samples.label() is not None and task.kind != "unknown"
-    if not (run_model and judged and len(doubtful) == 1):
+    if progress is None or not judged or len(doubtful) != 1:
         return chosen, []
     each = doubtful[0]
     options = scaling.candidates(each, values[each.spec.name])
     try:
-        tried = scaling.by_trial(model, each.spec.name, options, samples, task.metric, folder)
+        tried = scaling.by_trial(model, each.spec.name, options, samples, task.metric, folder, progress)
     except errors.EdgepackError as error:
         return chosen, [f"the float model could not be tried: {str(error).splitlines()[0]}"]
     return (chosen | {each.spec.name: tried}, []) if tried is not None else (chosen, [])

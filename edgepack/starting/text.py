@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edgepack.recipe.canonical import toml_value
-from edgepack.starting.chosen_stages import StageChoice
+from edgepack.starting.chosen_stages import StageChoice, devices
 from edgepack.starting.files import ROLES, Role
 from edgepack.starting.splits import Part
 from edgepack.starting.start import Start
@@ -129,9 +129,12 @@ def _stage(choice: StageChoice) -> list[str]:
 
 def _budget(start: Start) -> list[str]:
     limits = start.budget
+    fits, too_small = devices(start.model)
     fitting = (
-        "A device's own limits are added by --device; `edgepack devices` lists them. Or say only what the result "
-        "must weigh, instead of the stages: [target] delivered_bytes = …"
+        f"No device is chosen: any of {', '.join(fits)} should hold it"
+        + (f" (too small: {', '.join(too_small)})" if too_small else "")
+        + "; --device NAME adds that device's limits. Or say only what the result must weigh, instead of the stages: "
+        "[target] delivered_bytes = …"
     )
     return [
         *_comment(f"max_drop: {limits.drop_reason}. max_file_bytes: {limits.file_reason}."),
