@@ -17,7 +17,13 @@ Report = Callable[[str, float | None], None]
 
 
 def predict(
-    *, source: str, dataset: Mapping[str, Any], target: str, report: Report, batch_size: int = 256
+    *,
+    source: str,
+    dataset: Mapping[str, Any],
+    target: str,
+    report: Report,
+    batch_size: int = 256,
+    traced: bool = True,
 ) -> dict[str, Json]:
     """Runs a model over all samples and writes its outputs.
 
@@ -26,6 +32,7 @@ def predict(
       dataset: ``Dataset.to_json()``.
       target: .npz to write, one float32 array [N, …] a Keras output name.
       batch_size: samples at once.
+      traced: whether the model becomes a graph first, which takes longer than one batch of most models.
 
     Returns:
       ``{"count": N, "outputs": [names]}``.
@@ -35,7 +42,7 @@ def predict(
       StorageError: `target` cannot be written.
     """
     samples = Dataset.from_json(dataset)
-    run, names, outputs = _runner(Path(source))
+    run, names, outputs = _runner(Path(source), traced=traced)
     missing = sorted(set(names) - set(samples.inputs))
     if missing:
         raise errors.DataError(
@@ -57,8 +64,8 @@ def predict(
 Runner = Callable[[list[npt.NDArray[Any]]], dict[str, Any]]
 
 
-def _runner(source: Path) -> tuple[Runner, list[str], list[str]]:
-    """A traced function from input arrays (in the order of the names) to outputs by name."""
+def _runner(source: Path, *, traced: bool) -> tuple[Runner, list[str], list[str]]:
+    """A function from input arrays (in the order of the names) to outputs by name."""
     import tensorflow as tf
 
     if source.is_dir() and (source / "saved_model.pb").exists():
@@ -73,11 +80,11 @@ def _runner(source: Path) -> tuple[Runner, list[str], list[str]]:
         results = model(values if len(values) > 1 else values[0], training=False)
         return dict(zip(outputs, tf.nest.flatten(results), strict=True))
 
-    traced = tf.function(call, input_signature=[specs])
+    compute = tf.function(call, input_signature=[specs]) if traced else call
     dtypes = [spec.dtype for spec in specs]
 
     def run(values: list[npt.NDArray[Any]]) -> dict[str, Any]:
-        return traced([tf.cast(value, dtype) for value, dtype in zip(values, dtypes, strict=True)])
+        return compute([tf.cast(value, dtype) for value, dtype in zip(values, dtypes, strict=True)])
 
     return run, list(model.input_names), outputs
 

@@ -71,7 +71,9 @@ def _answers(
     candidate: Candidate, part: Dataset, output: str, workspace: Workspace, directory: Path
 ) -> npt.NDArray[Any]:
     target = directory / ANSWERS
-    workspace.backend.call("predict", source=str(candidate.path), dataset=part.to_json(), target=str(target))
+    workspace.backend.call(
+        "predict", source=str(candidate.path), dataset=part.to_json(), target=str(target), traced=False
+    )
     with np.load(target, allow_pickle=False) as found:
         answers: npt.NDArray[Any] = found[output]
     target.unlink()

@@ -150,13 +150,18 @@ def _titled(objective: Objective) -> str:
     )
 
 
+def _shown(objective: Objective, value: float | None) -> str:
+    forms = {"B": figures.size, "ms": figures.milliseconds}
+    return forms.get(objective.unit, figures.score)(value)
+
+
 def _plane(tune: Tune, finished: Sequence[Trial], across: int, up: int) -> Picture:
     rows = []
     for trial in finished:
         assert trial.values is not None
         kind = "chosen" if trial.number == tune.chosen else "front" if trial.number in tune.front else "tried"
         told = ", ".join(
-            f"{objective.name} {value:,.4g}"
+            f"{objective.name} {_shown(objective, value)}"
             for objective, value in zip(tune.objectives, trial.values, strict=False)
         )
         fields = ", ".join(f"{name} = {value}" for name, value in trial.params.items())
@@ -184,7 +189,10 @@ def _trial(tune: Tune, trial: Trial) -> list[Cell]:
     fields = ", ".join(f"{name} = {value}" for name, value in trial.params.items())
     return [
         cell(f"{trial.number}{' (chosen)' if trial.number == tune.chosen else ''}", trial.number),
-        *(cell(f"{value:,.4g}" if value is not None else figures.UNKNOWN, value) for value in values),
+        *(
+            cell(_shown(objective, value), value)
+            for objective, value in zip(tune.objectives, values, strict=False)
+        ),
         cell(fields),
         cell(trial.error or "; ".join(trial.reasons)),
     ]

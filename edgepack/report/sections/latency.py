@@ -61,7 +61,9 @@ def section(material: Material, timed: Comparison | None = None) -> Section | st
     return Section(
         id="latency",
         title="Latency",
-        lead="Float model and shipped model, each measured on its own after a warm-up; only the inference is in the clock.",
+        lead="Float model and shipped model, each measured on its own after a warm-up; only the inference is in the clock."
+        if rows
+        else "",
         blocks=tuple(blocks),
     )
 
