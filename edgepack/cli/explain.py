@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgepack.cli.parameters import DEVICE, ModelFile
+from edgepack.cli.visible import say
 
 if TYPE_CHECKING:
     from edgepack.explain import Explanation, Suggestion
@@ -32,7 +33,7 @@ def command(subject: Path, device: str | None, as_json: bool) -> int:
         began = time.monotonic()
         found = explained(subject, device=device, progress=screen.progress)
         screen.end("try what would help", cached=False, seconds=time.monotonic() - began)
-    click.echo(json.dumps(found.to_json(), indent=1) if as_json else "\n".join(_lines(found)))
+    say(json.dumps(found.to_json(), indent=1) if as_json else "\n".join(_lines(found)))
     return 0
 
 

@@ -63,11 +63,11 @@ def command(
     validate(Recipe, parse(text, target), source=target)
     write_atomically(target, text.encode())
     if as_json:
-        click.echo(json.dumps(starting.as_json(found, target), indent=1))
+        say(json.dumps(starting.as_json(found, target), indent=1))
     else:
         for line in starting.summary(found):
             say(f"  {line}")
         verb = "check and build it" if found.parts else "put your data's path into it, then build it"
         flag = " --trust-input" if found.model.is_saved_model else ""
-        click.echo(f"→ {target}\nnext: {verb}: edgepack build {target}{flag}")
+        say(f"→ {target}\nnext: {verb}: edgepack build {target}{flag}")
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edgepack.cli import run
@@ -59,6 +60,47 @@ def test_without_data_one_path_is_left_to_fill_in(tmp_path: Path, capsys: pytest
     text = target.read_text()
     assert text.count("← your data") == 2
     (tmp_path / "your_data.npz").write_bytes((DIGITS / "evaluation.npz").read_bytes())
+    assert run(["check", str(target)]) == 0
+
+
+def test_pictures_in_folders_are_fitted_to_the_model(tmp_path: Path) -> None:
+    from PIL import Image
+
+    generator = np.random.default_rng(0)
+    for role, count in (("train", 3), ("val", 2)):
+        for name in map(str, range(10)):
+            (tmp_path / "pictures" / role / name).mkdir(parents=True)
+            for number in range(count):
+                pixels = generator.integers(0, 255, (20, 30, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(tmp_path / "pictures" / role / name / f"{number}.png")
+    target = tmp_path / "p.toml"
+    model, data = str(DIGITS / "digits.keras"), str(tmp_path / "pictures")
+    assert run(["init", model, "--data", data, "--no-run", "--out", str(target)]) == 0
+    made = load(target)
+    assert made.preprocess.resize == (8, 8) and made.preprocess.grayscale
+    assert made.preprocess.scale == pytest.approx(1 / 255)
+    assert made.data.training is None  # 30 pictures are too few to learn from
+    assert made.data.calibration is not None and "train" in str(made.data.calibration.path)
+    assert run(["check", str(target)]) == 0
+
+
+def test_labels_beside_an_idx_file(shared_models: Path, tmp_path: Path) -> None:
+    folder, target = shared_models / "mnist_cnn_keras3", tmp_path / "m.toml"
+    data = folder / "t10k-images-idx3-ubyte.gz"
+    arguments = [
+        "init",
+        str(folder / "mnist_model.keras"),
+        "--data",
+        str(data),
+        "--no-run",
+        "--out",
+        str(target),
+    ]
+    assert run(arguments) == 0
+    made = load(target)
+    assert made.data.evaluation is not None and made.data.calibration is not None
+    assert str(made.data.evaluation.labels_path).endswith("t10k-labels-idx1-ubyte.gz")
+    assert made.data.evaluation.start == made.data.calibration.count == 200
     assert run(["check", str(target)]) == 0
 
 
