@@ -8,10 +8,12 @@ import shutil
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edgepack import bundle, tflite
 from edgepack.backend import Backend
+from edgepack.report.evidence import read_evidence
 from tests.pipeline.conftest import Built, built, copied
 
 pytestmark = pytest.mark.tensorflow
@@ -120,6 +122,30 @@ def test_corrupt_entries_are_rebuilt(once: Built, tmp_path: Path) -> None:
     again, witness = built(once.recipe, tmp_path / "out", cache)
     assert {"quantize", "float .tflite"} <= set(witness.made)
     assert sha256(again.packages[0].package) == sha256(once.result.packages[0].package)
+
+
+def test_a_run_keeps_what_a_report_needs(once: Built) -> None:
+    (package,) = once.result.packages
+    told = package.to_json()
+    assert package.weighed is not None and told["budget"]["max_drop"] > 0
+    weighted = [row for row in told["layers"] if row["shape"]]
+    assert len(weighted) >= 4 and all(row["tensors"] and row["baseline_tensors"] for row in weighted)
+    assert [line["stage"] for line in told["stages"]] == ["float model", "cluster"]
+    before, after = told["stages"]
+    assert after["estimated_bytes"] < 0.7 * before["estimated_bytes"]
+    assert after["estimated_bytes"] < 1.1 * package.weighed.sizes.delivered_bytes
+    assert 0.9 < after["metric"] <= 1.0 and after["samples"] == 256
+    found = read_evidence(once.out / "evaluation.npz")
+    assert package.metric is not None and len(found.before) == package.metric.samples == found.count
+    assert np.mean(found.before.argmax(1) == found.labels) == package.metric.float_value
+    (answers,) = found.after.values()
+    assert np.mean(answers.argmax(1) == found.labels) == package.metric.tflite_value
+
+
+def test_a_run_may_keep_no_samples(once: Built, tmp_path: Path) -> None:
+    result, _ = built(once.recipe, tmp_path / "bare", once.cache, evidence=False)
+    assert result.to_json()["evidence"] is None
+    assert not (tmp_path / "bare" / "evaluation.npz").exists()
 
 
 def test_a_missed_budget_makes_no_package(once: Built, tmp_path: Path) -> None:
