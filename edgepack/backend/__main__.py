@@ -27,7 +27,10 @@ def _prepare(settings: dict[str, Any]) -> None:
 
     read_directly()
     session.configure(
-        trust_code=settings["trust_code"], custom=settings["custom"], import_paths=settings["import_paths"]
+        trust_code=settings["trust_code"],
+        custom=settings["custom"],
+        import_paths=settings["import_paths"],
+        joins_workers=settings["joins_workers"],
     )
 
 

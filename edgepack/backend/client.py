@@ -48,6 +48,7 @@ class Backend:
       trust_code: whether the recipe's own Python (custom layers, providers) may be imported in the child.
       custom: "module:Class" of the user's own layers, imported only with `trust_code`.
       import_paths: directories prepended to sys.path for the user's layers, with `trust_code` only.
+      joins_workers: whether a training spans the workers that TF_CONFIG names.
       on_progress: called with each `Progress`.
 
     Example:
@@ -64,6 +65,7 @@ class Backend:
         trust_code: bool = False,
         custom: Sequence[str] = (),
         import_paths: Sequence[Path] = (),
+        joins_workers: bool = False,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> None:
         self._log = log
@@ -71,6 +73,7 @@ class Backend:
             "memory_bytes": memory_bytes,
             "trust_code": trust_code,
             "custom": list(custom),
+            "joins_workers": joins_workers,
             "import_paths": [str(path.resolve()) for path in import_paths],
         }
         self._on_progress = on_progress

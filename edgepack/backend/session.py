@@ -9,17 +9,26 @@ from collections.abc import Sequence
 from typing import Any
 
 from edgepack import errors
+from edgepack.backend import strategy
 
 _custom_layers: dict[str, Any] = {}
 
 
-def configure(*, trust_code: bool, custom: Sequence[str], import_paths: Sequence[str] = ()) -> None:
-    """Imports TensorFlow quietly and, where trusted, the user's layer classes from `import_paths`."""
+def configure(
+    *, trust_code: bool, custom: Sequence[str], import_paths: Sequence[str] = (), joins_workers: bool = False
+) -> None:
+    """Imports TensorFlow quietly and, where trusted, the user's layer classes from `import_paths`.
+
+    Args:
+      joins_workers: whether a training of this session spans several workers.
+    """
     import tensorflow as tf
 
     tf.get_logger().setLevel(logging.ERROR)
     logging.getLogger("absl").setLevel(logging.ERROR)
     tf.config.experimental.enable_op_determinism()
+    if joins_workers:
+        strategy.join_workers()
     _custom_layers.clear()
     if custom and not trust_code:
         raise errors.TrustError(

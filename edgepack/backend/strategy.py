@@ -7,6 +7,31 @@ from typing import Any
 
 from edgepack import errors
 
+_joined: list[Any] = []
+"""The strategy of all workers, where this process joined them."""
+
+
+def join_workers() -> None:
+    """Joins the workers that TF_CONFIG names; TensorFlow demands it before anything else is computed.
+
+    Raises:
+      DeviceError: TF_CONFIG is missing, or the workers cannot be joined.
+    """
+    import tensorflow as tf
+
+    if "TF_CONFIG" not in os.environ:
+        raise errors.DeviceError(
+            'strategy = "multiworker" needs TF_CONFIG with the cluster and this worker\'s task in the environment of every '
+            'worker; it is not set. Use "mirrored" on one machine'
+        )
+    try:
+        _joined.append(tf.distribute.MultiWorkerMirroredStrategy())
+    except (ValueError, RuntimeError, KeyError, tf.errors.OpError) as error:
+        raise errors.DeviceError(
+            f'strategy = "multiworker" cannot start: {str(error).splitlines()[0]}; every worker of TF_CONFIG must run the '
+            "same build at the same time"
+        ) from error
+
 
 def strategy(name: str | None) -> Any:
     """The distribution strategy of a training; None for a plain one on this machine.
@@ -27,15 +52,9 @@ def strategy(name: str | None) -> Any:
         devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
         return tf.distribute.MirroredStrategy([device.name for device in devices])
     if name == "multiworker":
-        if "TF_CONFIG" not in os.environ:
-            raise errors.DeviceError(
-                'strategy = "multiworker" needs TF_CONFIG with the cluster and this worker\'s task in the '
-                'environment of every worker; it is not set. Use "mirrored" on one machine'
-            )
-        try:
-            return tf.distribute.MultiWorkerMirroredStrategy()
-        except (ValueError, RuntimeError) as error:
-            raise errors.DeviceError(f'strategy = "multiworker" cannot start: {error}') from error
+        if not _joined:
+            join_workers()
+        return _joined[0]
     if name == "tpu":
         try:
             resolver = tf.distribute.cluster_resolver.TPUClusterResolver(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from edgepack import gate, plan
+from edgepack import errors, gate, plan
 from edgepack.numerics import clustering
 from edgepack.pipeline.observing import Observed, observed
 from edgepack.pipeline.pins import model_sha256
@@ -149,10 +151,29 @@ def _run(
         "training": training.sha256 if training else None,
         "seed": recipe.seed,
         "observed": seen.sha256,
+        **_worker(step),
     }
     entry = workspace.produce(step.title, parts, make, tensorflow=True)
     worked.candidate = Candidate.at(entry.files[CANDIDATE])
     return _restored(entry.record["result"]), entry.record
+
+
+def _worker(step: plan.Step) -> dict[str, Json]:
+    """Which of several workers this is: each must train, so none may wait for what another one trains.
+
+    Raises:
+      DeviceError: TF_CONFIG is none.
+    """
+    if not (step.trains and step.settings.spans_workers):
+        return {}
+    try:
+        told = json.loads(os.environ.get("TF_CONFIG") or "null")
+        return {"task": told["task"], "workers": {kind: len(each) for kind, each in told["cluster"].items()}}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise errors.DeviceError(
+            'strategy = "multiworker" needs TF_CONFIG with the cluster and this worker\'s task in the environment of every '
+            'worker, as tf.distribute documents it; use "mirrored" on one machine'
+        ) from error
 
 
 def _student_digest(settings: object) -> str | None:

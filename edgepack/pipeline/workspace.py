@@ -31,6 +31,7 @@ class Workspace:
       reporter: told of every step.
       trust_code, custom, import_paths: handed to the TensorFlow child.
       memory_bytes: its address-space limit.
+      joins_workers: whether a training spans the workers that TF_CONFIG names.
       backend: a child that outlives this workspace, which was given the same; None for one of its own.
     """
 
@@ -43,6 +44,7 @@ class Workspace:
         custom: Sequence[str] = (),
         import_paths: Sequence[Path] = (),
         memory_bytes: int | None = None,
+        joins_workers: bool = False,
         backend: Backend | None = None,
     ) -> None:
         self.store = store
@@ -64,6 +66,7 @@ class Workspace:
             trust_code=trust_code,
             custom=custom,
             import_paths=import_paths,
+            joins_workers=joins_workers,
             on_progress=self._progress,
         )
 

@@ -124,6 +124,11 @@ class StageSettings(BaseModel):
         """Whether only running the stage tells which layers there are after it; later stages are planned then."""
         return False
 
+    @property
+    def spans_workers(self) -> bool:
+        """Whether it trains on several hosts at once, each of which runs the same build."""
+        return self.train.on and self.train.strategy == "multiworker"
+
     def informed(self, *, trains: bool, calibrated: bool) -> StageSettings:
         """The stage with what is "auto" decided.
 
