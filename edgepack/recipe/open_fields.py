@@ -189,8 +189,9 @@ def _require(adapter: TypeAdapter[Any], value: Any, name: str) -> None:
 
 def _adapter(field: FieldInfo) -> TypeAdapter[Any]:
     """Judges a value as the recipe does: strictly, unless the field says otherwise."""
-    annotation: Any = field.annotation
-    whole = Annotated[(annotation, *field.metadata)] if field.metadata else annotation
+    whole: Any = field.annotation
+    for limit in field.metadata:
+        whole = Annotated[whole, limit]
     try:
         return TypeAdapter(whole, config=ConfigDict(strict=True))
     except PydanticUserError:  # a model has a configuration of its own

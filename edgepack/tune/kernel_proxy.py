@@ -169,7 +169,7 @@ class KernelProxy:
     def _zeros(self, treatment: Treatment) -> npt.NDArray[np.bool_]:
         saliency = self.saliency(repaired=treatment.repaired)
         if treatment.below is not None:
-            return saliency < treatment.below
+            return np.asarray(saliency < treatment.below)
         count = round(treatment.zeros * saliency.size)
         zero = self.weights == 0
         if count:

@@ -195,7 +195,7 @@ def _built(frozen: Path, out: Path, around: Surroundings, reporter: Reporter) ->
 def table(result: TuneResult) -> list[Mapping[str, str]]:
     """The front for a person, one row a point."""
     trials = {each.number: each for each in result.trials}
-    rows = []
+    rows: list[Mapping[str, str]] = []
     for number in result.front:
         trial = trials[number]
         values = result.objectives.values(trial.outcome.measured)

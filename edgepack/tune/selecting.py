@@ -83,7 +83,9 @@ class Selector:
             gains = np.where(allowed, gains, gains * 1e-3)
             gains[taken] = -1.0
             # Where nothing is gained any more, what is least known is tried.
-            spare = sum(each.deviation / max(float(each.deviation.max()), 1e-12) for each in forecasts)
+            spare = np.sum(
+                [each.deviation / max(float(each.deviation.max()), 1e-12) for each in forecasts], axis=0
+            )
             order = np.lexsort((spare, gains))
             best = next(int(place) for place in order[::-1] if int(place) not in taken)
             taken.append(best)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,11 @@ scale = 0.0625
 name = "top1"
 [[stage]]
 use = "prune"
+method = "magnitude"
 sparsity = { low = 0.3, high = 0.9, step = 0.1 }
 [[stage]]
 use = "cluster"
+method = "kmeans"
 clusters = [6, 8, 12, 16, 32, 64]
 [quantize]
 weights = ["channel", "tensor"]
@@ -46,6 +49,16 @@ samples = 50
 [budget]
 max_drop = 0.05
 """
+
+
+@dataclass(frozen=True)
+class Local:
+    """A finished search of this machine, and the store with all that it made."""
+
+    recipe: Path
+    out: Path
+    cache: Path
+    found: dict[str, Any]
 
 
 def project(folder: Path, trials: int, generation: int = 4) -> Path:

@@ -16,6 +16,7 @@ from edgepack.tune import result, search
 from edgepack.tune.kernel_proxy import Cost
 from edgepack.tune.result import TuneResult
 from edgepack.tune.trial import Job, Outcome
+from tests.tune.commands import Local, finished, project, start
 
 RECIPE = """edgepack = 1
 name = "made-up"
@@ -115,3 +116,12 @@ def tuned(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Tuned:
         return search.tune(load_open(path), settings, Silent())
 
     return run
+
+
+@pytest.fixture(scope="session")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Local:
+    """One search of the digits with an empty store."""
+    folder = tmp_path_factory.mktemp("local")
+    recipe = project(folder / "project", trials=6, generation=4)
+    found = finished(start(recipe, folder / "out", folder / "cache"), folder / "out", timeout_s=1200)
+    return Local(recipe=recipe, out=folder / "out", cache=folder / "cache", found=found)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from edgepack.cli import run
-from tests.tune.commands import finished, outcome, project, said, start
+from tests.tune.commands import Local, finished, outcome, project, said, start
 
 pytestmark = pytest.mark.tensorflow
 
@@ -40,25 +40,26 @@ def test_the_frozen_recipe_builds_the_chosen_package_byte_for_byte(
 
 
 @pytest.mark.slow
-def test_five_kills_of_a_local_search_lose_and_repeat_nothing(tmp_path: Path) -> None:
-    recipe, cache = project(tmp_path / "project", trials=6, generation=3), tmp_path / "cache"
+def test_five_kills_of_a_local_search_lose_and_repeat_nothing(local: Local, tmp_path: Path) -> None:
     began = time.monotonic()
-    whole = finished(start(recipe, tmp_path / "whole", cache), tmp_path / "whole")
-    duration_s = time.monotonic() - began
-    moments = random.Random(6)
+    warm = tmp_path / "warm"
+    assert outcome(finished(start(local.recipe, warm, local.cache), warm)) == outcome(local.found)
+    duration_s, moments = time.monotonic() - began, random.Random(6)
     for number in range(5):
-        out, own = tmp_path / f"out-{number}", tmp_path / f"cache-{number}"
-        process = start(recipe, out, own)
-        time.sleep(moments.uniform(0.1, 0.95) * duration_s)
+        out = tmp_path / f"out-{number}"
+        # Most with the stages in the store, so that many trials fall into the time; one with everything to be made.
+        cache = local.cache if number else tmp_path / "cold"
+        process = start(local.recipe, out, cache)
+        time.sleep(moments.uniform(0.3, 0.95) * duration_s)
         if number % 2:
             process.kill()
         else:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait(timeout=30)
         complete = told_trials(out)
-        again = finished(start(recipe, out, own), out)
-        assert outcome(again) == outcome(whole) and again["chosen"] == whole["chosen"], said(out)
-        assert digest(out) == digest(tmp_path / "whole")
+        again = finished(start(local.recipe, out, local.cache), out)
+        assert outcome(again) == outcome(local.found) and again["chosen"] == local.found["chosen"], said(out)
+        assert digest(out) == digest(local.out)
         assert complete.items() <= told_trials(out).items(), "a trial that was told was run again"
 
 
