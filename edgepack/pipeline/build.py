@@ -12,10 +12,12 @@ from edgepack.backend import Backend
 from edgepack.device import Device
 from edgepack.numerics.metrics import Metric
 from edgepack.pipeline import emulating, evaluate, findings, output, packing
+from edgepack.pipeline.attached import on_device, require_answer
 from edgepack.pipeline.checking import checked
 from edgepack.pipeline.continuing import Update, carried_on
 from edgepack.pipeline.environment import versions
 from edgepack.pipeline.evidence import FILE, write_evidence
+from edgepack.pipeline.fitting import require_fitting, unfit
 from edgepack.pipeline.flashing import stored
 from edgepack.pipeline.joint import Planned, carried_out
 from edgepack.pipeline.layers import layer_rows
@@ -91,6 +93,8 @@ def build(
     """
     devices = [device.load(name, beside=recipe.directory) for name in options.devices]
     _require_int4(recipe, devices)
+    if options.bench:
+        require_answer(devices)
     embedded.require_tools(devices, recipe.package.flash)
     if options.emulate:
         emulating.require(devices)
@@ -157,6 +161,7 @@ def _compressed(
     original = import_candidate(recipe, source, workspace, trust_input=options.trust_input)
     baseline = float_baseline(original, datasets.calibration, workspace)
     weigh_ahead(baseline, workspace)
+    require_fitting(recipe, devices, baseline, workspace)
     worked = run_steps(resolved, recipe, source, original, datasets, workspace, trust_code=options.trust_code)
     planned = None
     if recipe.target is not None:
@@ -351,7 +356,11 @@ def _judged(
         latency_is_of_device=target is None or target.transport == "local",
         delta_bytes=update.delta_bytes if update is not None else None,
     )
-    reasons += kept.complaints
+    reasons += [*kept.complaints, *unfit(target, made.artifact)]
+    there = None
+    if run.options.bench and target is not None and target.transport != "local":
+        there = on_device(made.artifact, target, recipe, workspace)
+        reasons += there.complaints(budget, target)
     if reasons and made.worst:
         reasons.append(f"accuracy: int8 loses most in {'; '.join(made.worst)}")
     emulated = emulating.emulated(made.artifact, target) if run.options.emulate and target else None
@@ -368,7 +377,7 @@ def _judged(
         invariants=invariants,
         ledger=(*run.worked.ledger, *made.notes, quantize_totals(made, after), *kept.notes),
         flash=kept.told,
-        benchmark=bench.circumstances if bench else None,
+        benchmark={**bench.circumstances, "device": there.to_json() if there else None} if bench else None,
         emulated=emulated.to_json() if emulated else None,
         digests={"model": run.source.sha256, "tflite": made.artifact.sha256},
         continuity=update.to_json() if update is not None else None,
