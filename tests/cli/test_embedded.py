@@ -64,6 +64,11 @@ def test_comparing_times_there_is_a_usage_error(model: Path, said: Callable[...,
     assert "gives none" in said("bench", model, "--against", model, "--runtime", "tflite-micro", code=2)
 
 
+def test_boards_are_not_asked_for_another_runtime(model: Path, said: Callable[..., str]) -> None:
+    words = ("bench", model, "--runtime", "tflite-micro", "--device", "esp32s3")
+    assert "boards are read with --device alone" in said(*words, code=2)
+
+
 def test_inspect_tells_what_a_microcontroller_needs(model: Path, said: Callable[..., str]) -> None:
     told = json.loads(said("inspect", model, "--json"))["tflite_micro"]
     assert told["missing"] == [] and told["resolver"] == ["AddFullyConnected"]
