@@ -77,7 +77,9 @@ def command(
     if named or runtime == "tflite-micro":
         extras.require_none("devices" if named else "the microcontrollers' interpreter")
     if named and runtime == "tflite-micro":
-        raise click.UsageError("--runtime tflite-micro examines a model here; boards are read with --device alone")
+        raise click.UsageError(
+            "--runtime tflite-micro examines a model here; boards are read with --device alone"
+        )
     if emulate:
         if against is not None or threads not in (None, 1):
             raise click.UsageError("--emulate counts instructions of one model and one thread, nothing else")
