@@ -165,6 +165,14 @@ def _flash(console: Console, package: PackageResult) -> None:
 def _verdict(console: Console, result: BuildResult, package: PackageResult) -> None:
     if package.benchmark:
         console.print(f"Latency: {package.benchmark['circumstances']}", style="dim", markup=False)
+        there: Any = package.benchmark.get("device")
+        if there is not None:
+            known = (
+                "not known: " + there["reason"]
+                if there["ms"] is None
+                else f"{there['ms']:.3f} ms, {there['how']}"
+            )
+            console.print(f"On {package.device}: {known}", style="dim", markup=False)
     if package.emulated:
         console.print(f"Emulated: {_instructions(package)}", style="dim", markup=False)
     for reason in package.reasons:

@@ -33,7 +33,14 @@ def artifact(tmp_path: Path, content: bytes) -> Artifact:
 
 def recipe(**tables: object) -> Recipe:
     return Recipe.model_validate(
-        {"edgepack": 1, "name": "x", "version": "1", "model": {"path": "m.h5"}, "data": {"calibration": {"path": "c.npz"}}, **tables}
+        {
+            "edgepack": 1,
+            "name": "x",
+            "version": "1",
+            "model": {"path": "m.h5"},
+            "data": {"calibration": {"path": "c.npz"}},
+            **tables,
+        }
     )
 
 
@@ -123,3 +130,25 @@ def test_unknown_times_are_told(tmp_path: Path) -> None:
     slow = attached.OnDevice(how="measured", ms=2.0, told={})
     (told,) = slow.complaints(recipe(budget={"max_latency_ms": 1.0}).budget, board("rpi3"))
     assert "2.000 ms measured for rpi3" in told
+
+
+@pytest.mark.parametrize(
+    ("found", "how", "ms"),
+    [
+        ({"latency_ms": {"p50": 2.5, "mean": 3.0}}, "measured", 2.5),
+        ({"latency_ms": {"mean": 3.0}}, "measured", 3.0),
+        ({"p50_us": 1500, "arena_bytes": 1}, "measured", 1.5),
+        ({"emulated": True, "warnings": ["emulated on x86_64"]}, "unverified", None),
+    ],
+)
+def test_an_attached_device(tmp_path: Path, monkeypatch, found: dict, how: str, ms: float | None) -> None:
+    class Store(Notes):
+        def produce(self, name, parts, make):
+            self.record = make(tmp_path)
+            return self
+
+    monkeypatch.setattr(attached, "measure", lambda target, subjects, wish: ("rpi4 (ssh pi)", found))
+    target = device.load("rpi4@pi")
+    told = attached.on_device(artifact(tmp_path, single_op.dense(8, 8)), target, recipe(), Store()).to_json()
+    assert (told["how"], told["ms"], told["where"]) == (how, ms, "rpi4 (ssh pi)")
+    assert told["ms"] is not None or told["reason"]
