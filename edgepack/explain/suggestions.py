@@ -156,7 +156,7 @@ def _factorized(
 def _halves(work: Work, tensor: tflite.Tensor, rank: int) -> tuple[Work, Work]:
     """The two ops that a kernel of `rank` becomes."""
     outputs = tensor.shape[0]
-    positions = max(1, round(work.writes / outputs))
+    positions = max(1, work.positions * work.outputs // outputs)
     if len(tensor.shape) < 4:
         return (
             latency_model.dense(inputs=tensor.shape[-1], outputs=rank, rows=positions),
@@ -164,7 +164,7 @@ def _halves(work: Work, tensor: tflite.Tensor, rank: int) -> tuple[Work, Work]:
         )
     taps = tensor.shape[1] * tensor.shape[2]
     first = latency_model.convolution(
-        taps=taps, inputs=tensor.shape[3], outputs=rank, positions=positions, read=round(work.reads)
+        taps=taps, inputs=tensor.shape[3], outputs=rank, positions=positions, read=work.reads
     )
     second = latency_model.convolution(
         taps=1, inputs=rank, outputs=outputs, positions=positions, read=positions * rank

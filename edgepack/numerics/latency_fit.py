@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgepack.errors import BadInputError
-from edgepack.numerics.latency_model import FEATURES, OTHER, Kind, LatencyModel, Work
+from edgepack.numerics.latency_model import ALL_ROWS, FEATURES, OTHER, Kind, LatencyModel, Work
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -20,6 +20,8 @@ BLOCKS: Final = (1, 4, 8, 16, 32, 64)
 """Channels that a matrix kernel may work on at once."""
 CACHES_BYTES: Final = tuple(1 << power for power in range(17, 25))
 """Sizes tried for the cache that weights stay in from one inference to the next."""
+ROWS: Final = (ALL_ROWS, 4, 8, 16, 32, 64)
+"""Output positions that a matrix kernel may work on at once; all, where it goes through the weights only once."""
 RIDGE: Final = 1e-13
 
 
@@ -81,11 +83,16 @@ def _with_uncached(
     """A kind with what its weights cost beyond the cache, and the sum of squared relative errors there."""
     if not measured:
         return 0.0, kind
-    slope = np.array([[work.weights / 1e3 / us] for work, us in measured])
+    least, best = math.inf, kind
     missing = np.array([1.0 - (invoke_us + kind.us(work)) / us for work, us in measured])
-    (uncached_us,) = non_negative(slope, missing)
-    error = float(np.square(missing - slope[:, 0] * uncached_us).sum())
-    return error, replace(kind, uncached_us=float(uncached_us))
+    for rows in ROWS:
+        tried = replace(kind, rows=rows)
+        slope = np.array([[tried.readings(work) * work.weights / 1e3 / us] for work, us in measured])
+        (uncached_us,) = non_negative(slope, missing)
+        error = float(np.square(missing - slope[:, 0] * uncached_us).sum())
+        if error < least - 1e-12:
+            least, best = error, replace(tried, uncached_us=float(uncached_us))
+    return least, best
 
 
 def _fitted_kind(measured: Sequence[tuple[Work, float]], invoke_us: float) -> tuple[float, Kind]:

@@ -6,7 +6,7 @@ kernels work in whole blocks of input and of output channels, so multiply-adds a
 how large those are on this processor is fitted, too (8 × 16 with AVX-512, 64 × 64 with AMX, 1 × 8 with NEON, …).
 Multiply-adds alone mislead: a depthwise convolution takes some ten times longer for each, and small ops are all
 overhead. Weights that don't fit the cache beside the rest of the model's must be read anew in every inference, which
-has its own cost per byte.
+has its own cost per byte; those that don't fit it alone, for every block of output positions.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from edgepack.errors import BadInputError
 REPEATED: Final = 0.05
 """Part of the fixed cost of an op that every further op of its kind has in the same inference: the rest is for code
 and state of the kernels, which are there then (measured on x86-64 with chains of one to eight ops)."""
+ALL_ROWS: Final = 1 << 30
 OTHER: Final = "elementwise"
 """Kind that stands in where a table has no measurements of an op's own."""
 FEATURES: Final = ("op", "multiply_adds", "written", "read", "weights", "positions")
@@ -95,17 +96,24 @@ class Kind:
     Attributes:
       block: input and output channels that their kernels take at once.
       coefficients: microseconds for each of `FEATURES`.
-      uncached_us: more for a thousand weight bytes, in a model whose weights the cache cannot hold.
+      uncached_us: more for a thousand weight bytes that are not in the cache.
+      rows: output positions that kernels take at once; for each such block an op whose own weights the cache cannot hold
+        reads them anew.
     """
 
     block: tuple[int, int]
     coefficients: tuple[float, ...]
     uncached_us: float = 0.0
+    rows: int = ALL_ROWS
 
-    def us(self, work: Work, *, cached: bool = True) -> float:
-        """Microseconds of one op."""
-        uncached_us = 0.0 if cached else self.uncached_us * work.weights / 1e3
+    def us(self, work: Work, *, readings: int = 0) -> float:
+        """Microseconds of one op that reads its weights `readings` times from beyond the cache."""
+        uncached_us = self.uncached_us * readings * work.weights / 1e3
         return float(np.dot(self.coefficients, work.features(self.block))) + uncached_us
+
+    def readings(self, work: Work) -> int:
+        """How often an op reads its weights, block of positions after block."""
+        return math.ceil(work.positions / self.rows)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,18 +130,20 @@ class LatencyModel:
     kinds: Mapping[str, Kind]
     cache_bytes: int
 
-    def op_us(self, work: Work, *, cached: bool = True) -> float:
-        """Microseconds of one op, whose weights are in the cache or not."""
-        return self._kind(work).us(work, cached=cached)
+    def op_us(self, work: Work, *, alone: bool = True) -> float:
+        """Microseconds of one op; not `alone`, other ops have taken its weights' place in the cache meanwhile."""
+        kind = self._kind(work)
+        readings = kind.readings(work) if work.weights > self.cache_bytes else 0 if alone else 1
+        return kind.us(work, readings=readings)
 
     def each_us(self, works: Sequence[Work]) -> list[float]:
         """Microseconds of every op of a model, without what the inference costs before them."""
-        cached = sum(work.weights for work in works) <= self.cache_bytes
+        alone = sum(work.weights for work in works) <= self.cache_bytes
         found: list[float] = []
         seen: set[str] = set()
         for work in works:
             spared = (1.0 - REPEATED) * self._kind(work).coefficients[0] if work.kind in seen else 0.0
-            found.append(self.op_us(work, cached=cached) - spared)
+            found.append(self.op_us(work, alone=alone) - spared)
             seen.add(work.kind)
         return found
 
@@ -161,6 +171,7 @@ class LatencyModel:
                     "block": list(kind.block),
                     "coefficients": list(kind.coefficients),
                     "uncached_us": kind.uncached_us,
+                    "rows": kind.rows,
                 }
                 for name, kind in sorted(self.kinds.items())
             },
@@ -194,12 +205,12 @@ class LatencyModel:
 def _kind(told: Mapping[str, Any]) -> Kind:
     inputs, outputs = (int(size) for size in told["block"])
     coefficients = tuple(float(value) for value in told["coefficients"])
-    uncached_us = float(told["uncached_us"])
+    uncached_us, rows = float(told["uncached_us"]), int(told["rows"])
     if (
         len(coefficients) != len(FEATURES)
         or min(coefficients) < 0
         or uncached_us < 0
-        or min(inputs, outputs) < 1
+        or min(inputs, outputs, rows) < 1
     ):
         raise ValueError(f"coefficients {coefficients} with blocks of {inputs} and {outputs}")
-    return Kind(block=(inputs, outputs), coefficients=coefficients, uncached_us=uncached_us)
+    return Kind(block=(inputs, outputs), coefficients=coefficients, uncached_us=uncached_us, rows=rows)

@@ -50,8 +50,15 @@ def time_here(
     """
     module_of(runtime)  # importing it is not part of loading a model
     before_bytes = _memory("VmRSS")
-    settings = {"kernels": kernels, "threads": threads, "delegate": delegate}
-    loaded = load(Path(model), runtime=runtime, sha256=sha256, delegate_options=delegate_options, **settings)
+    loaded = load(
+        Path(model),
+        runtime=runtime,
+        kernels=kernels,
+        threads=threads,
+        sha256=sha256,
+        delegate=delegate,
+        delegate_options=delegate_options,
+    )
     run = run_of(loaded, feeds_of(loaded, seed, vectors))
     gc.disable()
     first_ns = run()

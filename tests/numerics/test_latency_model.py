@@ -102,11 +102,20 @@ _TABLE: dict[str, Any] = LatencyModel(
         {**_TABLE, "kinds": {"dense": _TABLE["kinds"]["elementwise"]}},
         {
             **_TABLE,
-            "kinds": {"elementwise": {"block": [0, 1], "coefficients": [1, 2, 3, 4, 5, 6], "uncached_us": 0}},
+            "kinds": {
+                "elementwise": {
+                    "block": [0, 1],
+                    "coefficients": [1, 2, 3, 4, 5, 6],
+                    "uncached_us": 0,
+                    "rows": 1,
+                }
+            },
         },
         {
             **_TABLE,
-            "kinds": {"elementwise": {"block": [1, 1], "coefficients": [1, 2, 3, 4], "uncached_us": 0}},
+            "kinds": {
+                "elementwise": {"block": [1, 1], "coefficients": [1, 2, 3, 4], "uncached_us": 0, "rows": 1}
+            },
         },
         3,
     ],
