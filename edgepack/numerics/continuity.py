@@ -21,6 +21,8 @@ CODEBOOK: Final = 64
 """A channel with at most so many different values is clustered: its values are its codebook."""
 MASKED: Final = 0.2
 """A kernel with at least this share of zeros was pruned: its zeros are its mask."""
+MOST: Final = 2.0**31 - 1
+"""A bias is an integer of 32 bits."""
 WEIGHT_BITS: Final = 10.0
 BIAS_BITS: Final = 26.0
 """About what one changed weight, and one changed bias, costs in a compressed difference: where it is, and what."""
@@ -75,8 +77,7 @@ def propose(old: Array, target: Array, value: Array, *, low: int, high: int) -> 
             new[channel] = nearest(codes, target[channel])
     if masked:
         new[old == 0] = 0
-    before, after = (old - target) ** 2, (new - target) ** 2
-    gain = np.maximum(before - after, 0.0) * value / WEIGHT_BITS
+    gain = _gain(old, new, target, value) / WEIGHT_BITS
     return Proposal(old=old, new=np.where(gain > 0, new, old), gain=gain)
 
 
@@ -88,9 +89,16 @@ def propose_bias(old: Array, target: Array, value: Array) -> Proposal:
       value: loss per squared step, [channels].
     """
     old = np.asarray(old, np.int64)
-    new = np.rint(target).astype(np.int64)
-    gain = np.maximum((old - target) ** 2 - (new - target) ** 2, 0.0) * value / BIAS_BITS
+    new = np.rint(np.clip(np.nan_to_num(target), -MOST, MOST)).astype(np.int64)
+    gain = _gain(old, new, target, value) / BIAS_BITS
     return Proposal(old=old, new=np.where(gain > 0, new, old), gain=gain)
+
+
+def _gain(old: Array, new: Array, target: Array, value: Array) -> Array:
+    """Loss that each change buys back; 0 where a previous release's scales leave no finite number."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        gain = np.maximum((old - target) ** 2 - (new - target) ** 2, 0.0) * value
+    return np.where(np.isfinite(gain), gain, 0.0)
 
 
 def nearest(codes: Array, target: Array) -> Array:

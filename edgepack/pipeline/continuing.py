@@ -107,7 +107,11 @@ def carried_on(
         old, made, settings, recipe.budget.max_delta_bytes, calibration, workspace, notes
     ):
         offered = replace(made, artifact=attempt.artifact, twin=made.artifact)
-        found = judge(attempt.artifact)
+        try:
+            found = judge(attempt.artifact)
+        except (errors.GateError, errors.ModelError, errors.ChildCrashError) as error:
+            notes.append(_note(f"a mixture cannot be run: {error}"))
+            continue
         within = found.drop <= before.drop + settings.max_loss and found.drop <= max(max_drop, before.drop)
         if within and keeps_promises(offered) and attempt.delta_bytes < plain[1]:
             chosen = (offered, attempt, found)
@@ -173,7 +177,10 @@ def _attempts(
     for times in WIDER:
         limit = int(min(wanted * times, most_bytes or wanted * times))
         for mixture in mixtures:
-            yield _mixed(old, made.artifact, mixture, limit, calibration, workspace)
+            try:
+                yield _mixed(old, made.artifact, mixture, limit, calibration, workspace)
+            except errors.BadInputError as error:  # the previous package holds numbers that no file may have
+                notes.append(_note(f"a mixture is no sound file: {error}"))
 
 
 def _mixed(

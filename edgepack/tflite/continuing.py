@@ -51,11 +51,13 @@ class Continuation:
 
     def kernels(self) -> dict[Pair, Proposal]:
         """What could change in each kernel, and what it would gain."""
-        return {pair: self._kernel(pair) for pair in self.pairs if pair.role == "kernel"}
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # the old scales may be anything
+            return {pair: self._kernel(pair) for pair in self.pairs if pair.role == "kernel"}
 
     def integers(self, kernels: Mapping[Pair, Proposal], threshold: float) -> dict[Pair, Array]:
         """Every constant when all changes are made that gain more than `threshold` per bit."""
-        biases = {pair: self._bias(pair) for pair in self.pairs if pair.role == "bias"}
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            biases = {pair: self._bias(pair) for pair in self.pairs if pair.role == "bias"}
         return {pair: proposal.taken(threshold) for pair, proposal in {**kernels, **biases}.items()}
 
     def written(self, integers: Mapping[Pair, Array]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgepack import tflite
+from edgepack import errors, tflite
 from edgepack.numerics.continuity import thresholds
 from edgepack.tflite.continuing import Continuation, continued
+from edgepack.tflite.slimming import slim
 from tests.tflite.handmade_tflite import Handmade
 
 INPUTS, HIDDEN = 24, 16
@@ -143,3 +145,26 @@ def test_scales_that_mean_nothing_are_not_taken_over(wrong: float) -> None:
     assert isinstance(found, str) or all(
         pair.kind != "FULLY_CONNECTED" or pair.op != 1 for pair in found.pairs
     )
+
+
+def test_a_previous_release_that_was_tampered_with_never_crashes() -> None:
+    """Flipped bytes either are refused as damage or give a file that reads."""
+    old, new = slim(two_layers(1)), slim(two_layers(1, moved=4.0))
+    generator = np.random.default_rng(0)
+    mixed = 0
+    for _ in range(400):
+        spoilt = bytearray(old)
+        for place in generator.integers(0, len(old), 3):
+            spoilt[place] = int(generator.integers(256))
+        for keeps_ranges in (True, False):
+            try:
+                found = continued(bytes(spoilt), new, keeps_ranges=keeps_ranges)
+            except errors.EdgepackError:
+                continue
+            if isinstance(found, Continuation):
+                kernels = found.kernels()
+                data = found.written(found.integers(kernels, thresholds([*kernels.values()], [0.5])[0]))
+                mixed += 1
+                with contextlib.suppress(errors.EdgepackError):  # told as damage where the file is adopted
+                    read(data)
+    assert mixed > 100
