@@ -75,7 +75,8 @@ def command(
     if (emulate or host is not None) and len(named) != 1:
         raise click.UsageError("--emulate and --host go with one --device")
     if named or runtime == "tflite-micro":
-        extras.require_none("devices" if named else "the microcontrollers' interpreter")
+        where = "devices" if named else "the microcontrollers' interpreter"
+        extras.require_none(where, but_delegates=bool(named) and not emulate)
     if named and runtime == "tflite-micro":
         raise click.UsageError(
             "--runtime tflite-micro examines a model here; boards are read with --device alone"
@@ -88,7 +89,7 @@ def command(
         from edgepack.cli.bench_devices import Asked, bench_devices
         from edgepack.remote.subject import Wish
 
-        wish = Wish(runtime=runtime, kernels=kernels, threads=threads, seconds=seconds)
+        wish = Wish(runtime=runtime, kernels=kernels, threads=threads, seconds=seconds, **extras.settings)
         asked = Asked(file=file, against=against, devices=tuple(named), host=host, wish=wish)
         return bench_devices(asked, keys, trust, allow_unsigned=allow_unsigned, as_json=as_json)
     if runtime == "tflite-micro":

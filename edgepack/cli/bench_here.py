@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -86,10 +86,13 @@ class Extras:
         options = dict(option.split("=", 1) for option in self.delegate_options)
         return {"delegate": self.delegate, "delegate_options": options}
 
-    def require_none(self, where: str) -> None:
+    def require_none(self, where: str, *, but_delegates: bool = False) -> None:
         """Raises a usage error where something is wanted that `where` cannot give."""
-        if self != Extras():
-            raise click.UsageError(f"--profile, --delegate and --energy-… measure this machine, not {where}")
+        asked = replace(self, delegate=None, delegate_options=()) if but_delegates else self
+        if asked != Extras():
+            raise click.UsageError(
+                f"--profile, {'' if but_delegates else '--delegate and '}--energy-… measure this machine, not {where}"
+            )
 
 
 def bench_here(

@@ -45,7 +45,7 @@ def exchange(
     Args:
       command: program and arguments; no shell is involved.
       timeout_s: wall time after which its process group is killed.
-      finished: told all output so far; once it says so, standard input is closed.
+      finished: told the end of the output so far, 128 KiB; once it says so, standard input is closed.
 
     Raises:
       DeviceError: the program is not there, or says far too much.
@@ -117,7 +117,7 @@ def _talk(
                     key.data == "output"
                     and not process.stdin.closed
                     and not rest
-                    and finished(bytes(said["output"]))
+                    and finished(bytes(said["output"][-2 * CHUNK :]))
                 ):
                     process.stdin.close()
     return True

@@ -122,6 +122,7 @@ def job_of(device: Device, subjects: Sequence[Subject], wish: Wish) -> Job:
         rounds=wish.rounds,
         timeout_s=timeout_s,
         delegate=wish.delegate,
+        delegate_options=wish.delegate_options,
     )
     files[runner.REQUEST_FILE] = runner.request_bytes(request)
     # The runner's own limit comes first: it can say what it was doing.

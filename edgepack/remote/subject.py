@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -36,7 +36,7 @@ class Wish:
       threads: None takes the profile's.
       seconds: to spend on timing.
       timeout_s: None takes the profile's.
-      delegate: path on the device of an external delegate's library.
+      delegate, delegate_options: path on the device of an external delegate's library, and what it is told.
       rounds: of a comparison.
     """
 
@@ -46,4 +46,5 @@ class Wish:
     seconds: float = 3.0
     timeout_s: float | None = None
     delegate: str | None = None
+    delegate_options: Mapping[str, str] = field(default_factory=dict)
     rounds: int = 12

@@ -102,6 +102,13 @@ def test_a_time_limit_while_measuring(loopback: Loopback, subject: Subject) -> N
     assert emptied(loopback.scratch)
 
 
+def test_a_delegate_that_is_not_there(loopback: Loopback, subject: Subject) -> None:
+    wish = replace(QUICK, delegate="/opt/none/libdelegate.so", delegate_options={"a": "b"})
+    with pytest.raises(errors.DeviceError, match="libdelegate") as caught:
+        measuring.measure(board(loopback), [subject], wish)
+    assert caught.value.exit_code == 69
+
+
 def test_one_that_fails_does_not_stop_the_others(loopback: Loopback, subject: Subject) -> None:
     good, bad = board(loopback), board(loopback, python="/opt/none/python3")
     answers = measuring.measure_all([good, bad, good], [subject], QUICK)
