@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
 from typing import Any, Final, Protocol
 
 from edgepack import errors
@@ -27,10 +28,13 @@ class Workers(Protocol):
         """Starts a trial."""
 
     def lost(self, error: BaseException) -> bool:
-        """Whether this is how a killed worker shows; afterwards `submit` works again.
+        """Whether this is how a killed worker shows; afterwards `submit` works again."""
+
+    def require(self) -> None:
+        """Nothing, as long as trials can be carried out.
 
         Raises:
-          DeviceError: not only a worker is gone.
+          DeviceError: the scheduler went away.
         """
 
     def close(self, *, at_once: bool) -> None:
@@ -60,6 +64,9 @@ class LocalPool:
     def lost(self, error: BaseException) -> bool:
         return isinstance(error, BrokenExecutor)
 
+    def require(self) -> None:
+        """Nothing is needed but this machine."""
+
     def close(self, *, at_once: bool) -> None:
         if at_once:
             for process in multiprocessing.active_children():
@@ -77,6 +84,8 @@ class DaskWorkers:
 
     def __init__(self, address: str, jobs: int) -> None:
         distributed = _distributed()
+        # What a user needs to know of a lost scheduler or worker is told by the search.
+        logging.getLogger("distributed").setLevel(logging.CRITICAL + 1)
         self._cluster: Any = None
         if address == LOCAL:
             os.environ.update(ONE_THREAD)
@@ -100,13 +109,16 @@ class DaskWorkers:
         return submit(evaluate, job)
 
     def lost(self, error: BaseException) -> bool:
-        distributed = _distributed()
+        self.require()
+        killed: type[BaseException] = _distributed().scheduler.KilledWorker
+        return isinstance(error, (killed, CancelledError))
+
+    def require(self) -> None:
         if self._client.status != "running":
             raise errors.DeviceError(
                 "the Dask scheduler went away; every finished trial is kept: run the same command again with a scheduler "
                 "that lives, and it goes on"
-            ) from error
-        return isinstance(error, distributed.scheduler.KilledWorker)
+            )
 
     def close(self, *, at_once: bool) -> None:
         self._client.close(timeout=1 if at_once else CLIENT_TIMEOUT_S)

@@ -6,7 +6,7 @@ import functools
 import hashlib
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -30,7 +30,7 @@ from edgepack.tune.trial import Job, Outcome, Surroundings
 STARTS: Final = 3
 """How often a trial is started whose worker dies; then it counts as failed."""
 PATIENCE_S: Final = 5.0
-"""How long is waited for a trial before the screen is told that it still runs."""
+"""How often is looked whether the workers are still there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,25 +225,35 @@ def _carried_out(search: _Search, pool: Workers, points: Mapping[int, Mapping[st
         else:
             waiting[pool.submit(job)] = number
 
-    _progress(search, pool)
     for number in sorted(points):
         start(number)
+    _progress(search, pool)
     while waiting:
         finished, _ = wait(waiting, timeout=PATIENCE_S, return_when=FIRST_COMPLETED)
-        _progress(search, pool)
+        pool.require()
         lost = []
         for future in finished:
-            number = waiting.pop(future)
-            error = future.exception()
+            number, error = waiting.pop(future), _error(future)
             if error is None:
                 _told(search, future.result())
             elif pool.lost(error) and starts[number] < STARTS:
                 lost.append(number)
             else:
-                _told(search, Outcome(number=number, error=f"its worker died: {error}"))
+                _told(
+                    search, Outcome(number=number, error=f"its worker died: {error or type(error).__name__}")
+                )
         for number in sorted(lost):
             search.reporter.note("warning", f"trial {number}: its worker died; it is started again")
             start(number)
+        if finished:
+            _progress(search, pool)
+
+
+def _error(future: Future[Outcome]) -> BaseException | None:
+    try:
+        return future.exception()
+    except CancelledError as cancelled:
+        return cancelled
 
 
 def _job(search: _Search, number: int, values: Mapping[str, Any]) -> Job | Outcome:

@@ -83,6 +83,8 @@ class Pool:
     def lost(self, error: BaseException) -> bool:
         return False
 
+    def require(self) -> None: ...
+
     def close(self, *, at_once: bool) -> None: ...
 
 
