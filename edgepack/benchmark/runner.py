@@ -164,7 +164,7 @@ def _told(line: str) -> dict[str, Any] | None:
         return None
     try:
         told = json.loads(line[len(PREFIX) :])
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return told if isinstance(told, dict) else None
 

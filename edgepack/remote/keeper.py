@@ -193,7 +193,6 @@ def _become(order: dict[str, Any], folder: Path, out: int, log: int) -> NoReturn
         os.environ["EDGEPACK_PYTHON"] = str(Path(order["python"]).expanduser())
         program = str(folder / order["program"])
         sys.argv = [program, *order["arguments"]]
-        sys.path[:] = [path for path in sys.path if path]  # nothing from the folder that ssh began in
         runpy.run_path(program, run_name="__main__")
         code = 0
     except SystemExit as left:

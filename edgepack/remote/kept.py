@@ -33,6 +33,7 @@ def bootstrap(length: int) -> str:
     return (
         'import sys; sys.stdout.write("edgepack-python %d.%d\\n" % tuple(sys.version_info[:2])); sys.stdout.flush(); '
         f"sys.version_info[:2] < {OLDEST_PYTHON} and sys.exit({TOO_OLD}); "
+        "sys.path[:] = [path for path in sys.path if path]; "  # nothing from the folder that a login begins in
         f"exec(sys.stdin.buffer.read({length}))"
     )
 

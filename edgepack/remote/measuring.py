@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
@@ -148,6 +148,17 @@ def status_of(ran: Ran, where: str) -> dict[str, Any]:
     )
 
 
+def _golden(told: Mapping[str, Any] | None) -> Json:
+    """What was found of golden vectors, with what is shown of every output; inside `heard`."""
+    if told is None:
+        return None
+    outputs: list[Json] = [
+        {"name": each["name"], "difference": each["difference"], "tolerance": each["tolerance"], **each}
+        for each in told["outputs"]
+    ]
+    return {**told, "outputs": outputs}
+
+
 def measured(ran: Ran, where: str, sha256: Sequence[str]) -> dict[str, Json]:
     """What the runner measured, flat; without times where an emulator computed.
 
@@ -159,7 +170,7 @@ def measured(ran: Ran, where: str, sha256: Sequence[str]) -> dict[str, Json]:
     """
     status = status_of(ran, where)
     with heard(where):
-        golden = status["golden"]
+        golden = [_golden(each) for each in status["golden"]]
         if status["sha256"] != list(sha256):
             raise ValueError("it measured other models than were sent")
         if len(sha256) == 1:
