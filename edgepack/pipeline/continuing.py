@@ -26,6 +26,7 @@ from edgepack.records import Artifact, Json, LedgerEntry
 from edgepack.runtime import tensors
 from edgepack.tflite.continuing import Continuation, continued
 from edgepack.tflite.pairing import Pair
+from edgepack.tflite.precheck import parse
 
 STAGE: Final = "continuity"
 WIDER: Final = (1.0, 2.0, 4.0, 8.0)
@@ -144,7 +145,14 @@ def _previous(path: Path) -> bytes:
     """The model of a package that nobody vouches for: read by the rules for those, never run."""
     if not path.exists():
         raise errors.PackageError(NO_PREVIOUS.format(path=path))
-    return bundle.read(path).model
+    model = bundle.read(path).model
+    try:
+        parse(model)
+    except errors.BadInputError as error:
+        raise errors.PackageError(
+            f"{path}: its model is damaged: {error}; remove [continuity], or name another release"
+        ) from error
+    return model
 
 
 def _attempts(
