@@ -7,6 +7,7 @@ a child, so that even a crash is told. On standard output: lines that start with
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -62,6 +63,19 @@ def main(program: str, words: list[str]) -> int:
     except errors.EdgepackError as error:
         _say({"status": "failed", "kind": _kind(error), "message": str(error), **_signal(error)})
         return error.exit_code
+    except BrokenPipeError:
+        return errors.DeviceError.exit_code  # nobody listens any more; the child is ended already
+    except (MemoryError, OSError) as error:  # no room for a process or for its log
+        short = isinstance(error, MemoryError) or error.errno == errno.ENOMEM
+        kind = "memory" if short else "disk"
+        _say(
+            {
+                "status": "failed",
+                "kind": kind,
+                "message": f"before anything was measured: {error or 'no memory'}",
+            }
+        )
+        return errors.ChildCrashError.exit_code if short else errors.StorageError.exit_code
 
 
 def _request(file: Path) -> RunnerRequest:

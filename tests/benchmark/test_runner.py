@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,42 @@ def test_a_memory_limit(folder: Path) -> None:
     (folder / "numpy.py").write_text("bytearray(1 << 40)")
     error = _failure(folder, _request(folder, memory_bytes=1 << 30), PYTHONPATH=str(folder))
     assert error["kind"] == "memory"
+
+
+@pytest.mark.parametrize(("number", "kind"), [(28, "disk"), (12, "memory")])
+def test_a_full_disk_and_a_full_memory(folder: Path, number: int, kind: str) -> None:
+    program = f"def TemporaryFile():\n    raise OSError({number}, 'full')\n"
+    (folder / "tempfile.py").write_text(program)
+    status = _failure(folder, _request(folder), PYTHONPATH=str(folder))
+    assert status["kind"] == kind and "full" in status["message"]
+
+
+def test_a_lost_line_ends_it(folder: Path) -> None:
+    """Whoever listened is gone: the runner ends, and with it what it started."""
+    (folder / runner.REQUEST_FILE).write_bytes(runner.request_bytes(_request(folder, seconds=600.0)))
+    started = folder / "started"
+    (folder / "numpy.py").write_text(f"import time; open({str(started)!r}, 'w').close(); time.sleep(60)")
+    command = [sys.executable, runner.RUNNER_FILE, runner.REQUEST_FILE]
+    surroundings = {**os.environ, "PYTHONPATH": str(folder)}
+    running = subprocess.Popen(command, cwd=folder, env=surroundings)
+    deadline = time.monotonic() + TIMEOUT_S
+    while not started.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
+    running.kill()
+    running.wait(TIMEOUT_S)
+    assert children
+    while any(_alive(int(pid)) for pid in children):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def test_a_model_that_is_none(folder: Path) -> None:
