@@ -120,8 +120,21 @@ def _latency(latency: Latency) -> str:
 def _where(circumstances: Circumstances) -> str:
     return (
         f"{circumstances.runtime} {circumstances.version}, {circumstances.kernels} kernels, "
-        f"{circumstances.threads} thread(s), {circumstances.cpu}, {circumstances.cores} cores"
+        f"{circumstances.threads} thread(s), {circumstances.cpu}, {circumstances.cores} cores{_weather(circumstances)}"
     )
+
+
+def _weather(circumstances: Circumstances) -> str:
+    """Clock, governor and heat from before to after, where the machine tells them."""
+    states = circumstances.states
+    clocks = [state.frequency_mhz for state in states if state.frequency_mhz is not None]
+    heat = [state.temperature_c for state in states if state.temperature_c is not None]
+    told = [
+        f", clock {min(clocks):.0f} … {max(clocks):.0f} MHz" if clocks else "",
+        f", governor {states[0].governor}" if states[0].governor else "",
+        f", {min(heat):.0f} … {max(heat):.0f} °C" if heat else "",
+    ]
+    return "".join(told)
 
 
 def _warnings(warnings: tuple[str, ...]) -> list[str]:
