@@ -25,6 +25,7 @@ from edgepack.backend.representative import representative, require
 from edgepack.backend.requantize import quantized_bytes
 from edgepack.backend.trace import Traced, trace, trace_saved_model
 from edgepack.data import Dataset
+from edgepack.tflite import silence
 from edgepack.tflite.calibrated import Calibrated
 
 INTEGER_SCHEMES = frozenset({"int8", "int16x8"})
@@ -102,24 +103,29 @@ def convert(
     report("tracing the model", 0.1)
     prepared = _prepare(Path(source), scheme=scheme, batch=batch, unroll_all=unroll_all, dataset=dataset)
     traced = prepared.traced
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([traced.function], traced.owner)
-    _configure(converter, tf, scheme=scheme, float_ops=float_ops, select_ops=select_ops)
-    converter.exclude_conversion_metadata = True  # says nothing that the manifest does not say
-    converter.experimental_new_quantizer = not old_quantizer
-    converter._experimental_disable_per_channel = per_tensor
-    if scheme in INTEGER_SCHEMES:
-        assert dataset is not None
-        converter.representative_dataset = representative(
-            dataset, traced.specs, floors=prepared.floors, limit=calibration_limit
-        )
-        unquantized = prepared.mixed or len(prepared.ids) == len(traced.specs)
-        converter.inference_input_type = _io(tf, "float32" if unquantized else input_type, scheme)
-        converter.inference_output_type = _io(tf, output_type, scheme)
+
+    def converter() -> Any:
+        """One conversion's own: TensorFlow's converters work once."""
+        made = tf.lite.TFLiteConverter.from_concrete_functions([traced.function], traced.owner)
+        _configure(made, tf, scheme=scheme, float_ops=float_ops, select_ops=select_ops)
+        made.exclude_conversion_metadata = True  # says nothing that the manifest does not say
+        made.experimental_new_quantizer = not old_quantizer
+        made._experimental_disable_per_channel = per_tensor
+        if scheme in INTEGER_SCHEMES:
+            assert dataset is not None
+            made.representative_dataset = representative(
+                dataset, traced.specs, floors=prepared.floors, limit=calibration_limit
+            )
+            unquantized = prepared.mixed or len(prepared.ids) == len(traced.specs)
+            made.inference_input_type = _io(tf, "float32" if unquantized else input_type, scheme)
+            made.inference_output_type = _io(tf, output_type, scheme)
+        return made
+
     report("converting", 0.4)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # TensorFlow warns of its own use of tf.lite.Interpreter
-            data = _run(converter, float_kinds, prepared, scheme, calibrate_only=calibrate_only)
+            data, types = _run(converter, float_kinds, prepared, scheme, calibrate_only=calibrate_only)
     except errors.EdgepackError:
         raise
     except Exception as error:
@@ -131,7 +137,7 @@ def convert(
         "clipped": dict(prepared.floors),
     }
     if calibrate_only:
-        answer["types"] = [converter.inference_input_type.name, converter.inference_output_type.name]
+        answer["types"] = types
     return answer
 
 
@@ -219,30 +225,47 @@ def _io(tf: Any, name: str, scheme: str) -> Any:
 
 
 def _run(
-    converter: Any, float_kinds: Sequence[str], prepared: Prepared, scheme: str, *, calibrate_only: bool
-) -> bytes:
+    make: Callable[[], Any],
+    float_kinds: Sequence[str],
+    prepared: Prepared,
+    scheme: str,
+    *,
+    calibrate_only: bool,
+) -> tuple[bytes, list[str]]:
+    """The file, and the dtypes of its inputs and outputs; in two steps where ranges are to be edited between them."""
+    converter = make()
+    types = [converter.inference_input_type.name, converter.inference_output_type.name]
     edits = prepared.mixed or (prepared.ranges and scheme == "int8")
     if not float_kinds and not edits and not calibrate_only:
         data: bytes = converter.convert()
-        return data
-    input_type, output_type = converter.inference_input_type.name, converter.inference_output_type.name
+        if scheme != "int8" or not silence.silent(data):
+            return data, types
+        converter = make()
     converter._experimental_calibrate_only = True
-    calibrated: bytes = converter.convert()
-    if edits:
-        model = Calibrated(calibrated)
-        learned_ranges.give(model, prepared.ranges)
-        model.narrow_inputs(prepared.mixed)
-        calibrated = model.to_bytes()
+    calibrated = _edited(converter.convert(), prepared, scheme)
     if calibrate_only:
-        return calibrated
-    return quantized_bytes(
+        return calibrated, types
+    quantized = quantized_bytes(
         calibrated,
         scheme=scheme,
-        input_type=input_type,
-        output_type=output_type,
+        input_type=types[0],
+        output_type=types[1],
         per_tensor=converter._experimental_disable_per_channel,
         float_kinds=float_kinds,
     )
+    return quantized, types
+
+
+def _edited(calibrated: bytes, prepared: Prepared, scheme: str) -> bytes:
+    """The calibrated model with learned ranges, ids kept from quantization, and ranges for what was always zero."""
+    model = Calibrated(calibrated)
+    learned_ranges.give(model, prepared.ranges if scheme == "int8" else {})
+    model.narrow_inputs(prepared.mixed)
+    quiet = silence.give_ranges(model) if scheme == "int8" else []  # int16 has codes enough
+    reason = "always zero in the calibration data: quantized with the range of its neighbours"
+    prepared.notes.extend(_note(name, reason) for name in quiet)
+    edited = quiet or prepared.mixed or (prepared.ranges and scheme == "int8")
+    return model.to_bytes() if edited else calibrated
 
 
 def _write(target: Path, data: bytes) -> None:

@@ -25,11 +25,13 @@ class SoftTargets:
       temperature: > 0; softens both distributions.
       loss: "kl" or "ce" (cross-entropy: the same gradient, another constant). Outputs that are not classes
         have no distribution to soften; for them it is the mean squared error (Ba and Caruana 2014).
+      hidden: weight of the distances between hidden layers (`hidden.distance`), beside the soft loss; 0 for none.
     """
 
     alpha: float = 0.9
     temperature: float = 2.0
     loss: SoftLoss = "kl"
+    hidden: float = 0.0
 
     def of(self, teacher: Any, student: Any, head: Head, *, classes: bool) -> Any:
         """Loss of each sample, float32 [batch].

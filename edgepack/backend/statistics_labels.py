@@ -4,14 +4,20 @@ Softmax outputs would draw a class, sigmoid outputs a bit, all others a value fr
 with squared error). Their gradients at the logits have the covariance diag(p) − ppᵀ, p(1 − p), and 1. Only that covariance
 enters the statistics, so no label is drawn but a vector Aε of random signs ε with AAᵀ that covariance: the same mean of
 g gᵀ at a fraction of the variance, since a confident model draws the labels that tell something once in a hundred times.
+
+Where a model is certain p(1 − p) is zero, and so would be the price of all that only certain answers rest on: a class
+could be forgotten for nothing. So p is the prediction with a tenth of a uniform guess mixed in.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from edgepack.backend.losses import Head, head, prediction_layer
+
+DOUBT: Final = 0.1
+"""Share of the uniform distribution in what labels are drawn from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +44,11 @@ class Drawn:
         fixed = tf.stop_gradient(values)
         signs = 2.0 * tf.cast(tf.random.stateless_uniform(tf.shape(values), seed) < 0.5, values.dtype) - 1.0
         if self.head == "softmax":
-            chance = tf.nn.softmax(fixed)
+            chance = (1.0 - DOUBT) * tf.nn.softmax(fixed) + DOUBT / tf.cast(tf.shape(fixed)[-1], fixed.dtype)
             part = tf.sqrt(chance) * signs
             gradient = part - chance * tf.reduce_sum(part, axis=-1, keepdims=True)
         elif self.head == "sigmoid":
-            chance = tf.sigmoid(fixed)
+            chance = (1.0 - DOUBT) * tf.sigmoid(fixed) + DOUBT / 2.0
             gradient = tf.sqrt(chance * (1.0 - chance)) * signs
         else:
             gradient = signs

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from edgepack.backend import hidden
 from edgepack.backend.constraints import Constraints
 from edgepack.backend.distillation import SoftTargets
 from edgepack.backend.losses import Head, OutputLoss
@@ -31,7 +32,8 @@ class Objective:
     Attributes:
       losses: of the outputs that have labels.
       heads: the activation of every output.
-      soft, teacher: soft targets and the model that gives them; both or neither.
+      soft, teacher: soft targets and the model that gives them; both or neither. Where hidden layers are held, too,
+        their outputs come behind the model's own, with the teacher as with the student (`hidden.exposed`).
       l1, l2: penalties on `kernels`: l1·Σ|w| + l2·Σw².
     """
 
@@ -53,10 +55,12 @@ class Objective:
         taught = outputs(self.teacher, inputs, training=False)
         logits = {loss.index for loss in self.losses if loss.kind not in ("mse", "mae")}
         total = 0.0
-        for index, prediction in enumerate(predictions):
+        for index, prediction in enumerate(predictions[: len(self.heads)]):
             soft = self.soft.of(taught[index], prediction, self.heads[index], classes=index in logits)
             alpha = self.soft.alpha if index in hard else 1.0  # an output without labels has only its teacher
             total = total + alpha * soft + (1.0 - alpha) * hard.get(index, 0.0)
+        for theirs, ours in zip(taught[len(self.heads) :], predictions[len(self.heads) :], strict=True):
+            total = total + self.soft.hidden * hidden.distance(theirs, ours)
         return total
 
     def score(self, labels: Mapping[str, Any], predictions: Sequence[Any]) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from edgepack import errors
-from edgepack.backend import feeding, optimizers, rebuild, session
+from edgepack.backend import feeding, hidden, optimizers, rebuild, session
 from edgepack.backend.constraints import Constraints
 from edgepack.backend.distillation import check_same_outputs
 from edgepack.backend.epochs import Epochs, Report
@@ -86,7 +86,7 @@ def fit(
         )
     with contextlib.nullcontext() if plan is None else plan.scope():
         live = model if plan is None else _copy(model)
-        objective, labels = _objective(live, regime, told, emulation)
+        objective, labels, held = _objective(live, regime, told, emulation)
         train, watch = _feeds(regime, live, labels, seed, distributed=plan is not None)
         updates = train.steps * regime.epochs
         constraints = Constraints.of(live, keep, emulation.weights if emulation else None)
@@ -96,7 +96,8 @@ def fit(
             rate = optimizers.learning_rate(regime.schedule, regime.learning_rate, updates)
             optimizer = optimizers.optimizer(regime.optimizer, rate)
             mirror = own_seed % 2**31 if regime.mirror else None
-            step = TrainStep(trained, variables, optimizer, objective, constraints, pruning, plan, mirror)
+            seen = hidden.exposed(trained, held)
+            step = TrainStep(seen, variables, optimizer, objective, constraints, pruning, plan, mirror)
             epochs = Epochs(
                 model=trained,
                 step=step,
@@ -118,7 +119,8 @@ def fit(
 
 def _objective(
     model: Any, regime: Regime, told: list[dict[str, Json]], emulation: Emulation | None
-) -> tuple[Objective, dict[str, Any]]:
+) -> tuple[Objective, dict[str, Any], list[str]]:
+    """What is minimised, the labels it reads, and the hidden layers that are held to the teacher's."""
     dataset = regime.dataset
     given = {name: label for name in dataset.labels if (label := dataset.label(name)) is not None}
     if not given and regime.distill is None:
@@ -129,12 +131,15 @@ def _objective(
     unlabelled = [name for name in model.output_names if name not in labels]
     if unlabelled and regime.distill is None:
         told.append(_note("", f"no labels for output {', '.join(unlabelled)}: it is not trained on"))
-    teacher = None
+    teacher, held = None, []
     if regime.distill is not None:
         assert regime.teacher is not None
         teacher = rebuild.load(regime.teacher)
         teacher.trainable = False
         check_same_outputs(teacher, model)
+        if regime.distill.hidden and emulation is None:  # the twin's layers have other names
+            held = hidden.counterparts(teacher, model)
+            teacher = hidden.exposed(teacher, held)
     kernels = [
         kernel.variable
         for layer in model.layers
@@ -150,7 +155,7 @@ def _objective(
         l2=regime.l2,
         kernels=kernels if regime.l1 or regime.l2 else (),
     )
-    return objective, labels
+    return objective, labels, held
 
 
 def _feeds(

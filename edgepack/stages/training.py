@@ -35,6 +35,9 @@ class Distillation(TrainingTable):
     temperature: Positive = 2.0
     loss: Literal["kl", "ce"] = "kl"
     """"kl": Kullback–Leibler divergence; "ce": cross-entropy against the soft targets."""
+    hidden: Penalty = 0.0
+    """Weight of holding hidden layers to the teacher's as well (FitNets), where branches join or, without joints, at
+    activations, as far as their shapes are the teacher's; 5 is a good start after `shrink`."""
 
 
 class EarlyStop(TrainingTable):

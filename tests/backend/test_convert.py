@@ -162,6 +162,26 @@ def test_uneven_branches_are_normalised_before_they_join(tmp_path: Path) -> None
     assert _error(output, model(rows)) < 0.03
 
 
+@pytest.mark.parametrize("scheme", ["int8", "int16x8"])
+def test_a_relu_that_no_sample_passes_is_no_end(scheme: str, tmp_path: Path) -> None:
+    import tf_keras
+    from tf_keras import layers
+
+    tf_keras.utils.set_random_seed(7)
+    given = tf_keras.Input((8, 8, 3), name="x")
+    first = layers.Conv2D(4, 3, activation="relu")(given)
+    never = layers.Conv2D(4, 3, bias_initializer=tf_keras.initializers.Constant(-90.0))(first)
+    other = layers.Conv2D(4, 3, activation="relu")(first)
+    joined = layers.Add()([other, layers.ReLU(name="never")(never)])
+    model = tf_keras.Model(given, layers.Dense(3)(layers.GlobalAveragePooling2D()(joined)))
+    rows = RNG.normal(size=(64, 8, 8, 3)).astype(np.float32)
+    made = converted(model, {"x": rows}, tmp_path, scheme=scheme)
+    told = [note["reason"] for note in made.answer["notes"] if "never" in note["layer"]]
+    assert [reason.startswith("always zero") for reason in told] == [True] * (scheme == "int8")
+    (output,) = made.run({"x": rows}).values()
+    assert _error(output, model(rows)) < 0.05
+
+
 def test_a_mask_sentinel_does_not_ruin_the_scale(tmp_path: Path) -> None:
     import tf_keras
     from tf_keras import layers

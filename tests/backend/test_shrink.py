@@ -146,12 +146,13 @@ def test_every_architecture_is_narrowed_to_its_goal(name: str, tmp_path: Path) -
     assert all(np.isfinite(each).all() for each in outputs_of(small, inputs_of(small)))
 
 
-@pytest.mark.xfail(
-    reason="one group goes to 8 instead of three to 12: silent inputs are charged, not yet explained"
-)
 def test_unimportant_channels_go_first_and_cost_nothing(tmp_path: Path) -> None:
     """Four channels of each group are noise of a thousandth: those go, and the outputs stay."""
     model = made(inverted)
+    for layer in model.layers:
+        if type(layer).__name__ == "BatchNormalization":  # as made, more channels than four are silent behind their ReLU
+            size = layer.get_weights()[0].size
+            layer.set_weights([np.ones(size), np.full(size, 0.5), np.zeros(size), np.ones(size)])
     for number in range(3):
         layer = model.get_layer(f"expand{number}")
         (kernel,) = layer.get_weights()
