@@ -129,9 +129,16 @@ def _part(
 
 
 def reading(model: tflite.Model, tensors: Sequence[int]) -> tuple[int, ...]:
-    """Ops of the main subgraph that read one of these tensors."""
+    """Ops of the main subgraph that read one of these tensors, themselves or as DEQUANTIZE hands it on."""
     wanted = set(tensors)
-    return tuple(number for number, op in enumerate(model.main.ops) if wanted & set(op.inputs))
+    found = []
+    for number, op in enumerate(model.main.ops):
+        if wanted & set(op.inputs):
+            if op.name == "DEQUANTIZE":
+                wanted |= set(op.outputs)
+            else:
+                found.append(number)
+    return tuple(found)
 
 
 def _content(model: tflite.Model, tensors: Sequence[tflite.Tensor]) -> tuple[float | None, int | None]:

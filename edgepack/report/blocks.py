@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, Union
+from typing import Any, Final, Literal, TypeAlias, Union
 
 from edgepack.report import figures
+
+MOST_ROWS: Final = 500
+"""Of a table, and lines of a notice: a page has to stay readable, and small."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +90,12 @@ class Notice:
     lines: tuple[str, ...] = ()
     kind: Literal["notice"] = "notice"
 
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The lines, as many as a page holds."""
+        more = len(self.lines) - MOST_ROWS
+        return self.lines if more <= 0 else (*self.lines[:MOST_ROWS], f"and {more:,} more")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
@@ -147,6 +156,8 @@ def table(
 ) -> Table:
     """A table of rows of cells, without the columns in which nothing is known; `strong` marks rows, in order."""
     marks, every = [*strong], [tuple(cells) for cells in rows]
+    if len(every) > MOST_ROWS:
+        caption, every = f"{caption}: the first {MOST_ROWS:,} of {len(every):,}", every[:MOST_ROWS]
     kept = [
         place
         for place in range(len(columns))

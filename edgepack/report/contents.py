@@ -129,7 +129,8 @@ def _timed(material: Material) -> Comparison:
 def _sections(material: Material, timed: Comparison | None) -> Iterator[Section]:
     """The page below its top, in order; what a subject does not hold is told at the end."""
     found = parts(material)
-    both = pairs(material, found)
+    measured = pairs(material, found)
+    both = () if isinstance(measured, str) else measured
     made = (
         stages.section(material),
         front.section(material),
@@ -142,4 +143,4 @@ def _sections(material: Material, timed: Comparison | None) -> Iterator[Section]
         environment.promises(material),
     )
     yield from (section for section in made if not isinstance(section, str))
-    yield environment.section(material, [section for section in made if isinstance(section, str)])
+    yield environment.section(material, [each for each in (*made, measured) if isinstance(each, str)])

@@ -92,11 +92,12 @@ def _checked(arrays: dict[str, Array], path: Path) -> Evidence:
         and rows.ndim == 1
         and bool(((rows >= 0) & (rows < len(before))).all())
         and before.ndim >= 1
+        and all(_finite(values) for values in (before, *after.values()))
         and set(told["preprocess"]) == set(inputs)
     )
     if not fits:
         raise errors.BadInputError(
-            f"{path}: its arrays do not fit each other; build again to have it made anew"
+            f"{path}: its arrays do not fit each other, or hold no numbers; build again to have it made anew"
         )
     return Evidence(
         metric=str(told["metric"]),
@@ -111,6 +112,10 @@ def _checked(arrays: dict[str, Array], path: Path) -> Evidence:
         preprocess={str(name): Affine.from_json(each) for name, each in told["preprocess"].items()},
         models={"": arrays["baseline"].tobytes(), **models},
     )
+
+
+def _finite(values: Array) -> bool:
+    return values.dtype.kind == "f" and bool(np.isfinite(values).all())
 
 
 def as_dataset(inputs: Mapping[str, Array], preprocess: Mapping[str, Affine], folder: Path) -> Dataset:

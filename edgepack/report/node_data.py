@@ -41,9 +41,10 @@ def node_data(subject: Subject, device: str | None = None) -> str:
         model = material.shipped.model
         found = parts(material)
         weights = {part.ops[-1]: part.size_bytes for part in found if part.ops}
+        measured = pairs(material, found)
         noise = {
             number: 10 ** (-pair.sqnr_db / 10)
-            for pair in pairs(material, found)
+            for pair in (() if isinstance(measured, str) else measured)
             for number, op in enumerate(model.main.ops)
             if pair.after in op.outputs and pair.sqnr_db is not None
         }

@@ -41,14 +41,14 @@ class Pair:
     after_counts: tuple[float, ...] = ()
 
 
-def pairs(material: Material, found: Sequence[Part]) -> list[Pair]:
-    """Layers whose output is in both files, noise and histograms measured; [] without samples or models."""
+def pairs(material: Material, found: Sequence[Part]) -> list[Pair] | str:
+    """Layers whose output is in both files, noise and histograms measured; or why there are none."""
     shipped, baseline, evidence = material.shipped, material.baseline, material.evidence
     if shipped is None or baseline is None or evidence is None or not len(evidence.rows):
-        return []
+        return f"noise and answers of layers: {material.without_evidence}"
     both = _both(found, baseline)
     if not both:
-        return []
+        return "noise and answers of layers: no layer's output was found in both files"
     inputs = {name: values[:SAMPLES] for name, values in evidence.inputs.items()}
     dataset = as_dataset(inputs, evidence.preprocess, material.folder)
     try:
@@ -57,8 +57,8 @@ def pairs(material: Material, found: Sequence[Part]) -> list[Pair]:
         )
         before = tensors.observe(baseline.path, dataset, [pair.before for pair in both], material.folder)
         after = tensors.observe(shipped.path, dataset, [pair.after for pair in both], material.folder)
-    except errors.EdgepackError:  # a batch that is not 1, or an interpreter that cannot keep every tensor
-        return []
+    except errors.EdgepackError as error:  # such as a batch that is not 1
+        return f"noise and answers of layers: {error}"
     return [
         _measured(
             pair, ratio.ratio if ratio.signal else None, before[pair.before], after[pair.after], shipped

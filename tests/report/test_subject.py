@@ -12,6 +12,7 @@ import pytest
 from edgepack import errors
 from edgepack.report.contents import reported
 from edgepack.report.evidence import read_evidence
+from edgepack.report.page import MOST_BYTES, rendered
 from edgepack.report.subject import opened
 from edgepack.runtime.arrays import save_npz
 
@@ -108,3 +109,25 @@ def test_a_search_shows_its_trials(folder: Path) -> None:
     assert [row.strong for row in rows] == [False, True, False]
     assert any("boom" in cell.text for cell in rows[2].cells)
     assert "1 of them failed" in section.lead
+
+
+def test_a_page_stays_small_whatever_the_run_holds(folder: Path) -> None:
+    (folder / "evaluation.npz").unlink()
+    told = json.loads((folder / "build.json").read_text())
+    line = {"stage": "prune", "layer": "dense", "action": "left alone", "reason": "x" * 100}
+    promise = {
+        "layer": "dense",
+        "kind": "sparsity",
+        "wanted": 0.5,
+        "found": 0.4,
+        "holds": False,
+        "reason": "y" * 100,
+    }
+    told["packages"][0]["ledger"] += [
+        {**line, "reason": f"{number} {line['reason']}"} for number in range(20_000)
+    ]
+    told["packages"][0]["invariants"] = [promise] * 20_000
+    (folder / "build.json").write_text(json.dumps(told))
+    page = rendered("report.html.jinja", report=reported(opened(folder)))
+    assert len(page.encode()) < MOST_BYTES
+    assert "the first 500 of 20,000" in page and "and 19,5" in page
