@@ -159,6 +159,13 @@ def _golden(told: Mapping[str, Any] | None) -> Json:
     return {**told, "outputs": outputs}
 
 
+def _require_runs(windows: Sequence[Sequence[int]]) -> None:
+    """Whole nanoseconds, at least one in every window; inside `heard`."""
+    for window in windows:
+        if not window or not all(type(run) is int and 0 <= run < 1 << 53 for run in window):
+            raise ValueError("a window without runs, or a run that took no time that there is")
+
+
 def measured(ran: Ran, where: str, sha256: Sequence[str]) -> dict[str, Json]:
     """What the runner measured, flat; without times where an emulator computed.
 
@@ -171,6 +178,8 @@ def measured(ran: Ran, where: str, sha256: Sequence[str]) -> dict[str, Json]:
     status = status_of(ran, where)
     with heard(where):
         golden = [_golden(each) for each in status["golden"]]
+        for result in status["results"]:
+            _require_runs(result.get("windows_ns", ()))
         if status["sha256"] != list(sha256):
             raise ValueError("it measured other models than were sent")
         if len(sha256) == 1:
