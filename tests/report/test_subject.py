@@ -124,10 +124,10 @@ def test_a_page_stays_small_whatever_the_run_holds(folder: Path) -> None:
         "reason": "y" * 100,
     }
     told["packages"][0]["ledger"] += [
-        {**line, "reason": f"{number} {line['reason']}"} for number in range(20_000)
+        {**line, "reason": f"{number} {line['reason']}"} for number in range(5_000)
     ]
-    told["packages"][0]["invariants"] = [promise] * 20_000
+    told["packages"][0]["invariants"] = [promise] * 5_000
     (folder / "build.json").write_text(json.dumps(told))
     page = rendered("report.html.jinja", report=reported(opened(folder)))
     assert len(page.encode()) < MOST_BYTES
-    assert "the first 500 of 20,000" in page and "and 19,5" in page
+    assert "the first 500 of 5,000" in page and "and 4,5" in page
