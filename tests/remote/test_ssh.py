@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from edgepack import errors
-from edgepack.remote import Job, kept
+from edgepack.remote import Job, Settings, kept
+from edgepack.remote.here import Here
 from tests.remote.conftest import Loopback, make_key
 
 HELLO = b"import os, sys; print(open('data').read(), sys.argv[1:], sorted(os.listdir()))"
@@ -63,6 +64,15 @@ def test_a_program_with_its_files(loopback: Loopback) -> None:
 def test_its_exit_code_and_last_words(loopback: Loopback) -> None:
     ran = loopback.ssh().run(job(b"import sys; print('so', file=sys.stderr); sys.exit(7)"))
     assert (ran.code, ran.last_words) == (7, "so\n")
+
+
+def test_nothing_is_imported_from_where_a_login_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit('the wrong json')")
+    monkeypatch.chdir(tmp_path)
+    ran = Here(name="host", settings=Settings(python=sys.executable)).run(job(HELLO))
+    assert ran.code == 0 and ran.output.strip().startswith("42")
 
 
 def test_large_files_arrive_whole(loopback: Loopback) -> None:
