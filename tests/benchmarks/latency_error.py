@@ -10,13 +10,15 @@ import json
 import tempfile
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Final
 
 from edgepack import tflite
 from edgepack.benchmark import latency_table
 from edgepack.durable import write_atomically
 from edgepack.numerics.latency_model import LatencyModel
 from tests.benchmarks import whole_models
+
+BAR: Final = 0.15
 
 
 def main(words: list[str]) -> int:
@@ -45,18 +47,21 @@ def main(words: list[str]) -> int:
         table = json.loads(chosen.table.read_bytes())
     if chosen.write:
         write_atomically(chosen.write, (json.dumps(table, indent=1) + "\n").encode())
-    show(LatencyModel.from_json(table), models, took)
+    off = show(LatencyModel.from_json(table), models, took)
     for warning in (*circumstances.disturbances(), *circumstances.warnings()):
         print(f"warning: {warning}")
-    return 0
+    return 0 if off <= BAR else 1
 
 
-def show(machine: LatencyModel, models: dict[str, tflite.Model], took_us: dict[str, float]) -> None:
-    """One line for each model, and the median of all."""
+def show(machine: LatencyModel, models: dict[str, tflite.Model], took_us: dict[str, float]) -> float:
+    """One line for each model; returns the median relative error."""
     errors = []
     print(f"{'model':<34}{'predicted us':>14}{'measured us':>14}{'off':>8}")
     for name, model in models.items():
         told = latency_table.predicted_us(model, machine)
         errors.append(abs(told / took_us[name] - 1))
         print(f"{name:<34}{told:>14.1f}{took_us[name]:>14.1f}{told / took_us[name] - 1:>+8.1%}")
-    print(f"median error {median(errors):.1%}, largest {max(errors):.1%}, {len(errors)} models")
+    print(
+        f"median error {median(errors):.1%} (bar {BAR:.0%}), largest {max(errors):.1%}, {len(errors)} models"
+    )
+    return median(errors)
