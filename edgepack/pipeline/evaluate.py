@@ -73,8 +73,11 @@ def _float_answers(
 def tflite_answers(artifact: Artifact, dataset: Dataset, workspace: Workspace) -> Path:
     """Outputs of a .tflite over a dataset, dequantized, as LiteRT's default kernels compute them."""
 
+    def done(fraction: float) -> None:
+        workspace.reporter.progress(f"{dataset.count:,} samples", fraction)
+
     def make(directory: Path) -> Json:
-        runtime.predict(artifact.path, dataset, directory / ANSWERS, sha256=artifact.sha256)
+        runtime.predict(artifact.path, dataset, directory / ANSWERS, sha256=artifact.sha256, on_progress=done)
         return {}
 
     parts: dict[str, Json] = {"tflite": artifact.sha256, "data": dataset.sha256}

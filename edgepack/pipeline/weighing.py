@@ -55,10 +55,17 @@ def latencies(
     """Measures both on this machine, once: a rebuild that changes nothing finds the numbers in the store."""
     threads = target.threads if target is not None and target.transport == "local" else 1
 
+    def timed(name: str, model: Artifact, begin: float) -> Json:
+        def done(fraction: float) -> None:
+            workspace.reporter.progress(f"timing the {name}", begin + fraction / 2)
+
+        found = benchmark.measure(model.path, threads=threads, sha256=model.sha256, on_progress=done)
+        return found.to_json()
+
     def make(directory: Path) -> Json:
         return {
-            "artifact": benchmark.measure(artifact.path, threads=threads, sha256=artifact.sha256).to_json(),
-            "baseline": benchmark.measure(baseline.path, threads=threads, sha256=baseline.sha256).to_json(),
+            "artifact": timed(".tflite", artifact, 0.0),
+            "baseline": timed("float model", baseline, 0.5),
         }
 
     parts: dict[str, Json] = {"tflite": artifact.sha256, "baseline": baseline.sha256, "threads": threads}
