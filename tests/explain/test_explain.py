@@ -141,15 +141,25 @@ max_drop = 0.05
 """
 
 
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's model as int8 and no more, built."""
+    folder = tmp_path_factory.mktemp("plain")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGEPACK_CACHE", str(folder / "cache"))
+        _built(folder / "before", PLAIN)
+    return folder
+
+
 @pytest.mark.slow
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("kind", ["cluster dense_1 to 16", "factorize dense_1", "round all weights"])
 def test_following_a_suggestion_does_what_it_said(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("EDGEPACK_CACHE", str(tmp_path / "cache"))
-    before = _built(tmp_path / "before", PLAIN)
-    made = next(item for item in explained(tmp_path / "before").suggestions if item.title.startswith(kind))
+    monkeypatch.setenv("EDGEPACK_CACHE", str(plain / "cache"))
+    before = json.loads((plain / "before" / "build.json").read_text())
+    made = next(item for item in explained(plain / "before").suggestions if item.title.startswith(kind))
     after = _built(tmp_path / "after", f"{PLAIN}\n{made.recipe}\n")
     real = after["sizes"]["delivered_bytes"] - before["sizes"]["delivered_bytes"]
     print(made, real, after["metric"], after["macs"] - before["macs"])
