@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,7 +60,10 @@ def duration_s(context: click.Context, parameter: click.Parameter, value: str | 
     "--storage", metavar="URL", help="Database of the study, for a team; by default a file in --out."
 )
 @click.option(
-    "--store-read", metavar="URL", help="Store to look into where an entry is missing (any fsspec URL)."
+    "--store-read",
+    envvar="EDGEPACK_STORE_READ",
+    metavar="URL",
+    help="Store to look into where an entry is missing (any fsspec URL).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print tune.json.")
 @click.option("--quiet", is_flag=True, help="No progress.")
@@ -95,6 +99,8 @@ def command(
     from edgepack.recipe.opened import load_open
 
     gc.enable()
+    if store_read is not None:
+        os.environ["EDGEPACK_STORE_READ"] = store_read
     opened = load_open(recipe)
     try:
         from edgepack.tune.search import Options, tune

@@ -12,6 +12,7 @@ import numpy as np
 from edgepack import errors, gate
 from edgepack.gate import LayerFacts
 from edgepack.numerics import layer_statistics
+from edgepack.numerics.layer_statistics import LayerStatistics
 from edgepack.pipeline.observing import Observed, observed
 from edgepack.pipeline.reporter import Reporter
 from edgepack.pipeline.sources import import_candidate, open_data, open_source
@@ -145,7 +146,7 @@ def predictor(recipe: OpenRecipe, around: Surroundings, reporter: Reporter) -> P
     """
     some = recipe.some()
     with (
-        Store(Path(around.cache)) as store,
+        Store(Path(around.cache), around.store_read) as store,
         Workspace(
             store,
             reporter,
@@ -168,7 +169,7 @@ def predictor(recipe: OpenRecipe, around: Surroundings, reporter: Reporter) -> P
         facts = gate.layer_facts(gate.read(seen.candidate.path, custom=some.model.custom))
         moments = {} if seen.statistics is None else layer_statistics.read(seen.statistics)
     proxies = {
-        (layer.name, kernel.role): KernelProxy(kernel.array, _sound(moments.get((layer.name, kernel.role))))
+        (layer.name, kernel.role): _proxy(kernel.array, moments.get((layer.name, kernel.role)))
         for layer in facts
         for kernel in layer.kernels
         if kernel.array.ndim >= 2 and kernel.array.size
@@ -176,8 +177,11 @@ def predictor(recipe: OpenRecipe, around: Surroundings, reporter: Reporter) -> P
     return Predictor(recipe=recipe, facts=facts, proxies=proxies)
 
 
-def _sound(seen: Any) -> Any:
-    """Statistics that are finite, or none."""
+def _proxy(kernel: Any, seen: LayerStatistics | None) -> KernelProxy:
+    """With its statistics where they are sound; a prediction may be rough, but it must not end a search."""
     if seen is None or not (np.isfinite(seen.covariance).all() and np.isfinite(seen.gradient).all()):
-        return None
-    return seen
+        return KernelProxy(kernel, None)
+    try:
+        return KernelProxy(kernel, seen)
+    except (ValueError, np.linalg.LinAlgError, errors.EdgepackError):
+        return KernelProxy(kernel, None)
