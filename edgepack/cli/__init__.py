@@ -27,8 +27,13 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "inspect": ("edgepack.cli.inspect", "Show what is in a model file or a package."),
     "eval": ("edgepack.cli.eval", "Measure a model or a package on a recipe's evaluation data."),
     "report": ("edgepack.cli.report", "Show a run or a package as one page."),
-    "explain": ("edgepack.cli.explain", "Say why a package is this big, slow and accurate, and what would help."),
-    "bench": ("edgepack.cli.bench", "Measure latency and memory of a .tflite or a package on this machine."),
+    "diff": ("edgepack.cli.diff", "Compare two releases; 10 where one got worse."),
+    "view": ("edgepack.cli.view", "Open a model in Netron or Model Explorer."),
+    "explain": (
+        "edgepack.cli.explain",
+        "Say why a package is this big, slow and accurate, and what would help.",
+    ),
+    "bench": ("edgepack.cli.bench", "Measure latency and memory of a .tflite or a package, here or on devices."),
     "slim": ("edgepack.cli.slim", "Write a .tflite in fewer bytes, with the same answers."),
     "keygen": ("edgepack.cli.keygen", "Make a key pair to sign packages with."),
     "sign": ("edgepack.cli.sign", "Sign a package."),
@@ -42,7 +47,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "delta": ("edgepack.cli.delta", "Write the difference between two releases, for an update."),
     "patch": ("edgepack.cli.patch", "Apply a delta."),
     "shrink": ("edgepack.cli.shrink", "Cut dead channels out of a .tflite, with the same answers."),
-    "devices": ("edgepack.cli.devices", "List device profiles, or show one."),
+    "devices": ("edgepack.cli.devices", "List, show, measure and emulate devices."),
     "schema": ("edgepack.cli.schema", "Print the JSON Schema of recipes or devices, for editors."),
     "completion": ("edgepack.cli.completion", "Print the completion script of a shell."),
     "doctor": ("edgepack.cli.doctor", "Say what is installed and what is missing."),
@@ -92,7 +97,7 @@ class LazyGroup(click.Group):
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="Exit codes: 0 passed, 2 usage, 10 budget or invariant missed, 65 bad input, 69 device or dependency missing, "
-    "70 a child crashed, 74 read/write/disk, 77 not trusted.",
+    "70 a child crashed, 74 read/write/disk, 77 not trusted, 80–92 a device failed (devices/README.md).",
 )
 @click.version_option(__version__, prog_name="edgepack")
 def group() -> None:
@@ -163,7 +168,7 @@ def _told(error: Exception) -> int:
 
     own = translated(error)
     say(f"edgepack: {own}", err=True)
-    click.echo(f"next: {next_step(own)}", err=True)
+    say(f"next: {next_step(own)}", err=True)
     if os.environ.get("EDGEPACK_DEBUG"):
         raise error
     return own.exit_code

@@ -8,7 +8,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from edgepack.cli.next_steps import NEXT_STEPS
 from edgepack.cli.screen import results
+from edgepack.errors import GateError
 from edgepack.pipeline.result import BuildResult, PackageResult, Weighed
 
 
@@ -186,6 +188,8 @@ def _verdict(console: Console, result: BuildResult, package: PackageResult) -> N
         + ("" if package.passed else "; no package made" if not package.package else ""),
         markup=True,
     )
+    if not package.passed:
+        console.print(f"next: {NEXT_STEPS[GateError]}", markup=False)
 
 
 def _instructions(package: PackageResult) -> str:
