@@ -108,6 +108,7 @@ def build(
             custom=recipe.model.custom,
             import_paths=(recipe.directory,),
             memory_bytes=options.memory_bytes,
+            joins_workers=any(stage.spans_workers for stage in recipe.stages),
             backend=backend,
         ) as workspace,
     ):
