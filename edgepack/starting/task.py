@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from edgepack import errors
 from edgepack.starting.model_seen import ModelSeen
 
 Kind = Literal[
@@ -37,7 +38,11 @@ class Task:
 
 
 def guessed(model: ModelSeen, labels: npt.NDArray[Any] | None) -> Task:
-    """The task of a model whose evaluation data have these labels (None for none)."""
+    """The task of a model whose evaluation data have these labels (None for none).
+
+    Raises:
+      DataError: class numbers that the model does not have.
+    """
     output = f'output "{model.outputs[0]}" ends in {_ending(model)}'
     if labels is None:
         return _without_labels(model, output)
@@ -60,6 +65,11 @@ def guessed(model: ModelSeen, labels: npt.NDArray[Any] | None) -> Task:
         reason = f"{output}; {seen}, class numbers {int(distinct.min())} … {int(distinct.max())}"
         tags = labels.ndim > 1 and labels.shape[1] > 1
         return Task(kind="token tagging" if tags else "classification", metric="top1", reason=reason)
+    if model.head == "softmax" and whole and labels.dtype.kind in "iub":
+        raise errors.DataError(
+            f"{output}, but labels go from {int(distinct.min())} to {int(distinct.max())}: class numbers count from 0 to "
+            f"{(model.width or 1) - 1}; save the labels so, or give the data that belong to this model"
+        )
     return Task(kind="regression", metric="mae", reason=f"{output}; {seen}, quantities and no class numbers")
 
 
