@@ -80,6 +80,6 @@ def edgepack(folder: Path, *words: str | Path) -> subprocess.CompletedProcess[st
         env={**os.environ, "EDGEPACK_CACHE": str(folder / "store"), "COLUMNS": "200"},
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=900,
         check=False,
     )
