@@ -54,5 +54,5 @@ def test_a_build_for_rpi4_over_ssh(loopback: Loopback, tmp_path: Path, capsys, m
     assert told["status"] == "ok" and told["where"] == "pi (ssh device)"
     assert (told["machine"], told["cpu"]) == ("aarch64", "0xd08"), "a Cortex-A72"
     assert told["emulated"] and "latency_ms" not in told, "an emulator's milliseconds are never told"
-    assert told["golden"]["holds"] and all(output["difference"] <= 2 for output in told["golden"]["outputs"])
+    assert told["golden"]["holds"], "XNNPACK there is as near to the reference kernels as XNNPACK here"
     assert emptied(loopback.scratch)
