@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgepack import errors
 from edgepack.records import TensorSpec
 from edgepack.starting import scaling
 from edgepack.starting.model_seen import Head, InputSeen
@@ -42,6 +43,11 @@ def test_task(head: Head, width: int, labels: Any, kind: str, metric: str) -> No
     assert (found.kind, found.metric) == (kind, metric)
     assert f"{head} of {width}" in found.reason
     assert found.labels_are_inputs is (kind == "reconstruction")
+
+
+def test_classes_that_count_from_one_are_told() -> None:
+    with pytest.raises(errors.DataError, match="go from 1 to 3: class numbers count from 0 to 2"):
+        guessed(model(taking("in", 2)), np.array([1, 2, 3]))
 
 
 def seen(
