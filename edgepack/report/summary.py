@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
+from edgepack.numerics.metrics import ERRORS
 from edgepack.recipe.budget import UNLIMITED
 from edgepack.report import figures
-from edgepack.report.documents import Packaged, Weighed
+from edgepack.report.documents import Metric, Packaged, Weighed
 
 SIZES: Final = (
     ("delivered_bytes", "Delivered", "over the air, brotli"),
@@ -66,12 +67,13 @@ def _accuracy(packaged: Packaged, previous: Packaged | None) -> Iterator[Gauge]:
     limit = _number(packaged.budget.get("max_drop"))
     limit = None if limit is None or limit >= UNLIMITED else limit
     comparable = before is not None and before.name == metric.name
+    relative = " of the float model's" if metric.name in ERRORS else ""
     yield Gauge(
         key="metric",
         label=metric.name,
         value=metric.tflite_value,
         shown=figures.score(metric.tflite_value),
-        note=f"drop {figures.signed(metric.drop)}, 95 % interval {figures.signed(low)} … {figures.signed(high)}, "
+        note=f"drop {figures.signed(metric.drop)}{relative}, 95 % interval {figures.signed(low)} … {figures.signed(high)}, "
         f"{metric.samples:,} samples",
         budget=limit,
         limit=f"drop at most {limit:g}" if limit is not None else "",
@@ -174,7 +176,6 @@ def _cost(
     value, baseline = read(packaged), read(packaged.baseline) if packaged.baseline is not None else None
     before = read(previous) if previous is not None else None
     limit = _number(packaged.budget.get(f"max_{key}"))
-    compared = figures.times(baseline, value)
     return Gauge(
         key=key,
         label=label,
@@ -184,14 +185,21 @@ def _cost(
         budget=limit,
         limit=f"at most {shown(limit)}" if limit is not None else "",
         baseline=baseline,
-        from_float=""
-        if compared == figures.UNKNOWN
-        else (_as_speed(compared) if faster else compared) + " than float",
+        from_float=_against_float(baseline, value, faster),
         previous=before,
         from_previous=_since(before, value, figures.percent_change),
         holds=None if limit is None or value is None else value <= limit,
         filled=None if not limit or value is None else value / limit,
     )
+
+
+def _against_float(baseline: float | None, value: float | None, faster: bool) -> str:
+    compared = figures.times(baseline, value)
+    if compared == figures.UNKNOWN or baseline is None:
+        return ""
+    if baseline == value:
+        return "the same as float"
+    return (_as_speed(compared) if faster else compared) + " than float"
 
 
 def _since(before: float | None, value: float | None, told: Callable[[float, float], str]) -> str:
@@ -222,15 +230,18 @@ def headline(packaged: Sequence[Packaged]) -> str:
             f"{figures.times(before, first.sizes.delivered_bytes)} than the float model"
         )
     if first.metric is not None:
-        lost = first.metric.drop
-        word = "loses" if lost > 0 else "gains" if lost < 0 else "loses nothing of"
-        parts.append(
-            f"it {word} {first.metric.name}"
-            if not lost
-            else f"it {word} {figures.score(abs(lost))} {first.metric.name}"
-        )
+        parts.append(_loss(first.metric))
     speed = _speed(first)
     return "; ".join([*parts, speed] if speed else parts) + "."
+
+
+def _loss(metric: Metric) -> str:
+    lost = metric.drop
+    if not lost:
+        return f"it loses nothing of {metric.name}"
+    if metric.name in ERRORS:
+        return f"its {metric.name} is {figures.share(abs(lost))} {'larger' if lost > 0 else 'smaller'}"
+    return f"it {'loses' if lost > 0 else 'gains'} {figures.score(abs(lost))} {metric.name}"
 
 
 def _speed(packaged: Packaged) -> str:
