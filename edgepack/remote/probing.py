@@ -146,7 +146,7 @@ def profile_text(
         "architecture": facts["machine"],
         "cpu": facts["cpu"],
     }
-    values |= {"runtime": runtime, "simd": simd, **measured}
+    values |= {"runtime": runtime, "simd": [*simd], **measured}
     values |= {"latency_table": name} if has_table else {}
     lines = [
         f"# Measured by edgepack devices probe: {_word(facts['system'])}, Python {_word(facts['python'])}."
@@ -167,4 +167,4 @@ def _toml(value: Json) -> str:
 
 def _word(told: Any) -> str:
     """What a device says of itself, on one line and not too long."""
-    return re.sub(r"[^ -~]", "?", str(told))[:120]
+    return re.sub(r"[^ -~]", "?", str(told))[:255]
