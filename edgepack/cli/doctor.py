@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import platform
@@ -75,4 +76,6 @@ def _problems(found: dict[str, str]) -> list[tuple[bool, str]]:
             else 'pip install "edgepack[tflite-runtime]"'
         )
         problems.append((False, f"tflite-runtime missing ({why}); LiteRT, the default, is used"))
+    if any(importlib.util.find_spec(module) is None for module in ("jinja2", "vl_convert")):
+        problems.append((False, "'report' and 'diff' write no pages; pip install \"edgepack[report]\""))
     return problems
