@@ -103,7 +103,8 @@ def _limits(recipe: Recipe, target: Device, model: Model) -> Iterator[str]:
         yield from too_much_ram(needed, target)
     constants = [tensor for _, tensor in model.constants() if tensor.dtype == "float32"]
     least = sum(tensor.elements for tensor in constants) * WEIGHT_BYTES[scheme]
-    coded = target.kind == "npu" or "lut" in target.decoders or recipe.quantize.pack_int4
+    tables = recipe.package.flash == "lut" or (recipe.package.flash == "auto" and "lut" in target.decoders)
+    coded = target.kind == "npu" or tables or recipe.quantize.pack_int4
     for name in ("max_file_bytes", "max_flash_bytes"):
         limit = getattr(budget, name)
         if limit is not None and least > limit and not coded:

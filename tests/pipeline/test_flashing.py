@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from edgepack import device, runtime, tflite
+from edgepack.pipeline.fitting import _limits
 from edgepack.pipeline.flashing import stored
 from edgepack.pipeline.reporter import Silent
 from edgepack.pipeline.result import Weighed
@@ -61,6 +63,22 @@ def test_ram_that_is_lacking_is_a_reason(artifact: Artifact, tmp_path: Path) -> 
     with Store(tmp_path / "store") as store, Workspace(store, Silent()) as workspace:
         made = stored(artifact, _recipe("lut"), board, workspace)
     assert len(made.complaints) == 1 and "RAM: the model needs" in made.complaints[0]
+
+
+def test_tables_may_hold_what_flash_seems_too_small_for(artifact: Artifact) -> None:
+    board = device.load("cortex-m4-nrf52840").model_copy(update={"budget_bytes": 4_000})
+    floats = _as_float(artifact)
+    assert [*_limits(_recipe("lut"), board, floats)] == []
+    (refusal,) = _limits(_recipe("plain"), board, floats)
+    assert "max_flash_bytes = 4,000" in refusal
+
+
+def _as_float(artifact: Artifact) -> tflite.Model:
+    """The model as it is before it is quantized, in the types that the check looks at."""
+    model = tflite.read(artifact.path)
+    graph = model.main
+    tensors = tuple(replace(tensor, dtype="float32") for tensor in graph.tensors)
+    return replace(model, subgraphs=(replace(graph, tensors=tensors),))
 
 
 def test_a_device_with_litert_is_not_asked(artifact: Artifact, tmp_path: Path) -> None:
