@@ -16,6 +16,8 @@ DIFFERENT = {
     "runtime": "runtime", "kernels": "kernels", "threads": "number of threads", "delegate": "delegate",
     "machine": "architecture", "cpu": "processor", "cores": "number of cores",
 }  # fmt: skip
+MOST_BYTES = 1 << 26
+"""A result with every power reading of an hour is smaller."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,12 +81,16 @@ def beside(measured: Measurement, file: Path) -> Beside:
 def read(file: Path) -> dict[str, Any]:
     """A result of one model as `edgepack bench --json` writes it, checked for what a comparison needs."""
     with storage_errors(file):
-        content = file.read_bytes()
+        with file.open("rb") as opened:
+            content = opened.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise errors.BadInputError(f"{file}: is larger than a result of 'edgepack bench --json' can be")
     try:
         document = json.loads(content)
-        whole = document["schema"] == "edgepack.bench/1" and float(document["latency_ms"]["p50"]) > 0
+        p50_ms = float(document["latency_ms"]["p50"])
+        whole = document["schema"] == "edgepack.bench/1" and 0 < p50_ms < float("inf")
         _environment(document), document["sha256"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise errors.BadInputError(
             f"{file}: is no result of one model from 'edgepack bench --json': {error!r}"
         ) from error

@@ -29,5 +29,5 @@ def latency_model(name: str, *, beside: Path | None = None) -> LatencyModel:
         raise errors.DeviceError(f'latency table "{name}" is unknown{tables.nearest(name, tuple(found))}')
     try:
         return LatencyModel.from_json(json.loads(found[name].read_text()))
-    except (ValueError, errors.BadInputError) as error:
+    except (ValueError, RecursionError, errors.BadInputError) as error:
         raise errors.BadInputError(f"{found[name]}: {error}") from error

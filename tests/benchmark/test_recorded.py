@@ -55,7 +55,17 @@ def test_another_environment_is_refused_by_name(
 
 
 @pytest.mark.parametrize(
-    "content", ["", "[]", '{"schema": "edgepack.bench/1"}', '{"schema": "edgepack.build/1"}', "{"]
+    "content",
+    [
+        "",
+        "[]",
+        '{"schema": "edgepack.bench/1"}',
+        '{"schema": "edgepack.build/1"}',
+        "{",
+        "[" * 100_000,
+        '{"schema": "edgepack.bench/1", "latency_ms": {"p50": 1e999}}',
+        '{"schema": "edgepack.bench/1", "latency_ms": {"p50": 1' + "0" * 400 + "}}",
+    ],
 )
 def test_what_is_no_result_is_refused(measured: Measurement, tmp_path: Path, content: str) -> None:
     (tmp_path / "result.json").write_text(content)
