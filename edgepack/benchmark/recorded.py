@@ -80,9 +80,8 @@ def beside(measured: Measurement, file: Path) -> Beside:
 
 def read(file: Path) -> dict[str, Any]:
     """A result of one model as `edgepack bench --json` writes it, checked for what a comparison needs."""
-    with storage_errors(file):
-        with file.open("rb") as opened:
-            content = opened.read(MOST_BYTES + 1)
+    with storage_errors(file), file.open("rb") as opened:
+        content = opened.read(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
         raise errors.BadInputError(f"{file}: is larger than a result of 'edgepack bench --json' can be")
     try:
