@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 # A file's tests share what they set up, so files are what is spread over processes; the slow ones measure times and stay alone.
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 # What a machine that builds releases may need, without what only edgepack's own development does.
-LOCKED := build channel mcu micro npu report tflite-runtime tune
+LOCKED := build channel mcu micro npu report serial tflite-runtime tune
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo reproduce test test-fast test-slow test-arm check fmt lint types arch lock bench clean
