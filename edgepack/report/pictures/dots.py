@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from edgepack.report.pictures.drawing import WIDTH
 
@@ -53,19 +53,10 @@ def front(
       x, y: titles of the axes.
       limit: of x, drawn as a line.
     """
-    at = {"field": "x", "type": "quantitative", "title": x, "scale": {"zero": False, "padding": 16}}
-    value = {"field": "y", "type": "quantitative", "title": y, "scale": {"zero": False, "padding": 16}}
-    colour = {
-        "field": "kind",
-        "type": "nominal",
-        "title": None,
-        "legend": {"orient": "top"},
-        "scale": {
-            "domain": ["chosen", "front", "tried"],
-            "range": ["var(--second)", "var(--after)", "var(--before)"],
-        },
-    }
-    layers: list[dict[str, Any]] = [
+    scale = {"zero": False, "padding": 16}
+    at = {"field": "x", "type": "quantitative", "title": x, "scale": scale}
+    value = {"field": "y", "type": "quantitative", "title": y, "scale": scale}
+    layers = [
         {
             "transform": [{"filter": {"field": "low", "valid": True}}],
             "mark": {"type": "rule", "color": "var(--before)", "opacity": 0.6},
@@ -83,36 +74,32 @@ def front(
         },
         {
             "mark": {"type": "point", "filled": True, "opacity": 1},
-            "encoding": {
-                "x": at,
-                "y": value,
-                "color": colour,
-                "size": {
-                    "condition": {"test": {"field": "kind", "equal": "chosen"}, "value": 190},
-                    "value": 75,
-                },
-                "shape": {
-                    "condition": {"test": {"field": "kind", "equal": "chosen"}, "value": "diamond"},
-                    "value": "circle",
-                },
-                "description": {"field": "told"},
-            },
+            "encoding": {"x": at, "y": value, **POINTS},
         },
     ]
     if limit is not None:
-        layers.append(
-            {
-                "data": {"values": [{"x": limit}]},
-                "mark": {"type": "rule", "color": "var(--bad)", "strokeDash": [6, 4]},
-                "encoding": {"x": at},
-            }
-        )
-    return {
-        "width": 520,
-        "height": 280,
-        "data": {"values": [dict(point) for point in points]},
-        "layer": layers,
-    }
+        rule = {"type": "rule", "color": "var(--bad)", "strokeDash": [6, 4]}
+        layers.append({"data": {"values": [{"x": limit}]}, "mark": rule, "encoding": {"x": at}})
+    values = [dict(point) for point in points]
+    return {"width": 520, "height": 280, "data": {"values": values}, "layer": layers}
+
+
+CHOSEN: Final = {"field": "kind", "equal": "chosen"}
+POINTS: Final[Mapping[str, Any]] = {
+    "color": {
+        "field": "kind",
+        "type": "nominal",
+        "title": None,
+        "legend": {"orient": "top"},
+        "scale": {
+            "domain": ["chosen", "front", "tried"],
+            "range": ["var(--second)", "var(--after)", "var(--before)"],
+        },
+    },
+    "size": {"condition": {"test": CHOSEN, "value": 190}, "value": 75},
+    "shape": {"condition": {"test": CHOSEN, "value": "diamond"}, "value": "circle"},
+    "description": {"field": "told"},
+}
 
 
 def dumbbells(rows: Sequence[tuple[str, float, float]], *, unit: str) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +16,24 @@ def confusion(counts: npt.NDArray[np.int64], names: Sequence[str]) -> dict[str, 
       counts: [C, C], true class by row.
       names: one a class, in order.
     """
-    sums = np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    shares = counts / sums
     labels = [f"{number} {name}" if name != str(number) else name for number, name in enumerate(names)]
-    values = [
+    step = 46 if len(counts) <= 4 else 26 if len(counts) <= 12 else 18
+    x = {"field": "column", "type": "nominal", "sort": labels, "title": "answer", "scale": {"domain": labels}}
+    y = {"field": "row", "type": "nominal", "sort": labels, "title": "label", "scale": {"domain": labels}}
+    layers = [CELLS, COUNTS] if len(counts) <= 12 else [CELLS]
+    return {
+        "width": {"step": step},
+        "height": {"step": step},
+        "data": {"values": _cells(counts, labels)},
+        "encoding": {"x": x, "y": y},
+        "layer": layers,
+        "resolve": {"scale": {"color": "independent"}},
+    }
+
+
+def _cells(counts: npt.NDArray[np.int64], labels: Sequence[str]) -> list[dict[str, Any]]:
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    return [
         {
             "row": labels[row],
             "column": labels[column],
@@ -33,49 +47,30 @@ def confusion(counts: npt.NDArray[np.int64], names: Sequence[str]) -> dict[str, 
         for column in range(len(counts))
         if counts[row, column]
     ]
-    step = 46 if len(counts) <= 4 else 26 if len(counts) <= 12 else 18
-    x = {"field": "column", "type": "nominal", "sort": labels, "title": "answer", "scale": {"domain": labels}}
-    y = {"field": "row", "type": "nominal", "sort": labels, "title": "label", "scale": {"domain": labels}}
-    layers: list[dict[str, Any]] = [
-        {
-            "mark": {"type": "rect", "cornerRadius": 2},
-            "encoding": {
-                "color": {
-                    "field": "kind",
-                    "type": "nominal",
-                    "legend": None,
-                    "scale": {"domain": ["right", "wrong"], "range": ["var(--third)", "var(--second)"]},
-                },
-                "opacity": {
-                    "field": "share",
-                    "type": "quantitative",
-                    "legend": None,
-                    "scale": {"domain": [0, 0.5], "range": [0.22, 1], "clamp": True},
-                },
-                "description": {"field": "told"},
-            },
-        }
-    ]
-    if len(counts) <= 12:
-        layers.append(
-            {
-                "mark": {"type": "text", "aria": False, "fontSize": 11},
-                "encoding": {
-                    "text": {"field": "count"},
-                    "color": {
-                        "field": "ink",
-                        "type": "nominal",
-                        "legend": None,
-                        "scale": {"domain": ["light", "dark"], "range": ["var(--on-fill)", "var(--ink)"]},
-                    },
-                },
-            }
-        )
-    return {
-        "width": {"step": step},
-        "height": {"step": step},
-        "data": {"values": values},
-        "encoding": {"x": x, "y": y},
-        "layer": layers,
-        "resolve": {"scale": {"color": "independent"}},
-    }
+
+
+def _coloured(field: str, domain: list[str], colours: list[str]) -> dict[str, Any]:
+    scale = {"domain": domain, "range": colours}
+    return {"field": field, "type": "nominal", "legend": None, "scale": scale}
+
+
+CELLS: Final[Mapping[str, Any]] = {
+    "mark": {"type": "rect", "cornerRadius": 2},
+    "encoding": {
+        "color": _coloured("kind", ["right", "wrong"], ["var(--third)", "var(--second)"]),
+        "opacity": {
+            "field": "share",
+            "type": "quantitative",
+            "legend": None,
+            "scale": {"domain": [0, 0.5], "range": [0.22, 1], "clamp": True},
+        },
+        "description": {"field": "told"},
+    },
+}
+COUNTS: Final[Mapping[str, Any]] = {
+    "mark": {"type": "text", "aria": False, "fontSize": 11},
+    "encoding": {
+        "text": {"field": "count"},
+        "color": _coloured("ink", ["light", "dark"], ["var(--on-fill)", "var(--ink)"]),
+    },
+}

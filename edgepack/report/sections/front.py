@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from edgepack.report import figures
 from edgepack.report.blocks import Cell, Column, Picture, Pictures, Section, cell, table
@@ -31,23 +32,8 @@ def section(material: Material) -> Section | str:
         if material.subject.kind == "package":
             return "the searched trade-off: it lies with the build, not in the package"
         return "a searched trade-off: the recipe has no [target]"
-    best = front(points)
     metric = material.packaged.metric.name if material.packaged.metric is not None else "metric"
-    rows = []
-    for point in points:
-        kind = "chosen" if point.chosen else "front" if point in best else "tried"
-        low, high = point.interval or (None, None)
-        rows.append(
-            {
-                "x": point.delivered_bytes / 1000,
-                "y": point.drop,
-                "low": low,
-                "high": high,
-                "kind": kind,
-                "told": f"{kind}: {figures.size(point.delivered_bytes)} delivered, {metric} "
-                f"{figures.score(point.metric)}, drop {figures.signed(point.drop)}",
-            }
-        )
+    rows = _points(points, metric)
     limit = material.packaged.budget.get("max_delivered_bytes")
     caption = f"Drop of {metric} by delivered size, with 95 % intervals; lower left is better"
     if isinstance(limit, int | float):
@@ -73,6 +59,29 @@ def section(material: Material) -> Section | str:
             ),
         ),
     )
+
+
+def _points(points: Sequence[Point], metric: str) -> list[dict[str, Any]]:
+    best = front(points)
+    rows = []
+    for point in points:
+        kind = "chosen" if point.chosen else "front" if point in best else "tried"
+        low, high = point.interval or (None, None)
+        told = (
+            f"{kind}: {figures.size(point.delivered_bytes)} delivered, {metric} {figures.score(point.metric)}, drop "
+            f"{figures.signed(point.drop)}"
+        )
+        rows.append(
+            {
+                "x": point.delivered_bytes / 1000,
+                "y": point.drop,
+                "low": low,
+                "high": high,
+                "kind": kind,
+                "told": told,
+            }
+        )
+    return rows
 
 
 def front(points: Sequence[Point]) -> list[Point]:
@@ -120,7 +129,7 @@ def search(tune: Tune) -> Section | str:
     ]
     columns = (
         Column(title="Trial"),
-        *(Column(title=_titled(objective), number=True) for objective in tune.objectives),
+        *(Column(title=objective.name.replace("_", " "), number=True) for objective in tune.objectives),
         Column(title="Chosen fields", prose=True),
         Column(title="Not on offer because", prose=True),
     )
