@@ -21,9 +21,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 
 from edgepack.bundle import archive, envelope, signing, statement
-from edgepack.runtime.golden import Golden, OutputCheck
 from edgepack.bundle.reading import read_contents
 from edgepack.records import Json, canonical_json
+from edgepack.runtime.golden import Golden, OutputCheck
 
 KEYS = {
     name: ec.derive_private_key(number, ec.SECP256R1())
