@@ -16,10 +16,10 @@ from edgepack.benchmark.latency_table import predicted_us
 from edgepack.device import Device
 from edgepack.embedded.tables import too_much_ram
 from edgepack.pipeline.attached import attached
+from edgepack.pipeline.fitting_types import types_refused
 from edgepack.pipeline.workspace import Workspace
 from edgepack.recipe import Recipe, limits
 from edgepack.records import Artifact
-from edgepack.stages.remedies import INTEGER_SCHEMES
 from edgepack.tflite import Model
 from edgepack.tflite.arena import arena
 
@@ -80,8 +80,7 @@ def require_fitting(
 def _never(recipe: Recipe, target: Device, model: Model) -> Iterator[str]:
     """What no training changes: types and operators."""
     scheme = recipe.quantize.scheme
-    if scheme not in INTEGER_SCHEMES and not target.float_allowed:
-        yield f'[quantize] scheme = "{scheme}" leaves float operators, and it runs integers only; use "int8"'
+    yield from types_refused(recipe, target)
     if target.runtime == "tflite-micro":
         for name in embedded.unsupported(model):
             yield f"operator {name} has no kernel in tflite-micro; replace the layer that becomes it"
@@ -91,8 +90,6 @@ def _never(recipe: Recipe, target: Device, model: Model) -> Iterator[str]:
             pair = f"{FAMILIES[name]} {'float32' if scheme == 'float16' else scheme}"
             if pair not in target.pairs:
                 yield f'operator {name}: its runtime has no {scheme} kernel for it (pairs has no "{pair}")'
-    if recipe.quantize.weights == "channel" and target.pairs and "dense int8-per-channel" not in target.pairs:
-        yield '[quantize] weights = "channel": its dense kernels take one scale per tensor; use "tensor"'
 
 
 def _limits(recipe: Recipe, target: Device, model: Model) -> Iterator[str]:

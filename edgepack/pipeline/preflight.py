@@ -102,6 +102,11 @@ def _budgets(recipe: Recipe, devices: Sequence[str]) -> dict[str, dict[str, Json
             from edgepack import embedded  # only microcontrollers and NPUs pay for it
 
             embedded.require_tools(profiles, recipe.package.flash)
+        from edgepack.pipeline.fitting_types import types_refused
+
+        for profile in profiles:
+            for text in types_refused(recipe, profile):
+                raise errors.DeviceError(f"{recipe.path}: {profile.name}: {text}")
         budgets = {profile.name: limits(recipe, profile) for profile in profiles}
     return {
         name: {

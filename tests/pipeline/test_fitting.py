@@ -68,6 +68,17 @@ def test_float_on_a_microcontroller(tmp_path: Path) -> None:
     assert 'esp32s3: [quantize] scheme = "float16" leaves float operators' in told and "rpi4:" not in told
 
 
+def test_check_refuses_types(tmp_path: Path) -> None:
+    from edgepack.pipeline.preflight import preflight
+    from edgepack.recipe import load
+
+    (tmp_path / "x.toml").write_text(
+        'edgepack = 1\nname = "x"\nversion = "1.0.0"\n[model]\npath = "m.h5"\n[quantize]\nscheme = "float16"\n'
+    )
+    with pytest.raises(errors.DeviceError, match=r'esp32s3: \[quantize\] scheme = "float16"'):
+        preflight(load(tmp_path / "x.toml"), ("rpi4", "esp32s3"))
+
+
 def test_an_operator_without_a_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fitting.embedded, "unsupported", lambda model: ("GELU",))
     assert "esp32s3: operator GELU has no kernel in tflite-micro" in refused(
