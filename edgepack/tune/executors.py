@@ -85,7 +85,8 @@ class DaskWorkers:
     def __init__(self, address: str, jobs: int) -> None:
         distributed = _distributed()
         # What a user needs to know of a lost scheduler or worker is told by the search.
-        logging.getLogger("distributed").setLevel(logging.CRITICAL + 1)
+        for name in ("distributed", "asyncio"):
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
         self._cluster: Any = None
         if address == LOCAL:
             os.environ.update(ONE_THREAD)
