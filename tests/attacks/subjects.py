@@ -63,6 +63,13 @@ def h5_bytes(*, packed: bool = False) -> bytes:
     return buffer.getvalue()
 
 
+def stored_npz(**arrays: Any) -> bytes:
+    """A .npz whose members are not compressed, so that damage meets their headers."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
 def tflite_bytes() -> list[bytes]:
     """Two models of the converter's kind: one dense op, and a small network."""
     net = Network((1, 8, 8, 3))

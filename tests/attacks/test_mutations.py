@@ -10,12 +10,16 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edgepack import bundle, errors, exact, gate, recipe, tflite
 from edgepack.agent.fetching import Source
 from edgepack.bundle.reading import read_contents
 from edgepack.delta import apply_delta, parse
+from edgepack.starting import files as starting_files
+from edgepack.starting import model_seen
+from edgepack.starting.arrays import bound
 from edgepack.tflite import arithmetic, slimming
 from edgepack.tflite.precheck import parse as parse_tflite
 from edgepack.tflite.removal import without_dead_channels
@@ -133,6 +137,22 @@ def test_recipes(count: int, tmp_path: Path) -> None:
     found = tally(
         read_all(spread(subjects.recipe_texts(), count), tmp_path / "bad.toml", recipe.load), tmp_path
     )
+    assert found["refused"] > 0.3 * count
+
+
+@counts(60)
+def test_data(count: int, tmp_path: Path) -> None:
+    """Arrays that a recipe is begun from (`edgepack init`): damaged archives and damaged arrays in sound archives."""
+    sound = (subjects.ROOT / "recipes/digits/evaluation.npz").read_bytes()
+    model_file = subjects.ROOT / "recipes/digits/digits.keras"
+    seen = model_seen.look(model_file)
+
+    def read(path: Path) -> None:
+        for file in starting_files.found((path,)):
+            bound(file, seen)
+
+    goods = [sound, subjects.stored_npz(x=np.zeros((9, 64), np.uint8), y=np.arange(9))]
+    found = tally(read_all(spread(goods, count), tmp_path / "evaluation.npz", read), tmp_path)
     assert found["refused"] > 0.3 * count
 
 
