@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -62,16 +63,24 @@ def read_evidence(path: Path) -> Evidence:
       BadInputError: not such a file, too large, or arrays that do not fit each other.
       StorageError: it cannot be read.
     """
+    with storage_errors(path):
+        size = path.stat().st_size
+        content = path.read_bytes() if size <= MOST_BYTES else b""
     try:
-        with storage_errors(path), zipfile.ZipFile(path) as archive:
-            if sum(item.file_size for item in archive.infolist()) > MOST_BYTES:
-                raise errors.BadInputError(f"{path}: is larger than {MOST_BYTES:,} bytes unpacked")
-        with np.load(path, allow_pickle=False) as found:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            size = max(size, sum(item.file_size for item in archive.infolist()))
+        if size > MOST_BYTES:
+            raise errors.BadInputError(f"{path}: {size:,} bytes; at most {MOST_BYTES:,} expected")
+        with np.load(io.BytesIO(content), allow_pickle=False) as found:
             arrays = {name: found[name] for name in found.files}
         return _checked(arrays, path)
-    except (ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
+    except errors.EdgepackError:
+        raise
+    except (
+        Exception
+    ) as error:  # zipfile, zlib, numpy and its tokenizer each have their own for bytes nobody wrote
         raise errors.BadInputError(
-            f"{path}: is not what 'edgepack build' keeps for reports: {error}"
+            f"{path}: is not what 'edgepack build' keeps for reports: {type(error).__name__}: {error}"
         ) from error
 
 
