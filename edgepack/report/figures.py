@@ -37,13 +37,16 @@ def count(value: float | None) -> str:
 
 
 def milliseconds(value: float | None) -> str:
-    """Three significant digits.
+    """A time given in ms, three significant digits.
 
     Example:
       >>> milliseconds(0.0176), milliseconds(1.5), milliseconds(127.2), milliseconds(None)
-      ('0.0176 ms', '1.5 ms', '127 ms', '–')
+      ('17.6 µs', '1.5 ms', '127 ms', '–')
     """
-    return UNKNOWN if value is None or not math.isfinite(value) else f"{float(f'{value:.3g}'):,g} ms"
+    if value is None or not math.isfinite(value):
+        return UNKNOWN
+    amount, unit = (value * 1e3, "µs") if abs(value) < 0.1 else (value, "ms")
+    return f"{float(f'{amount:.3g}'):,g} {unit}"
 
 
 def share(value: float | None, digits: int = 1) -> str:
