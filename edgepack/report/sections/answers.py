@@ -154,7 +154,8 @@ def _confidence(both: tuple[Reliability, Reliability]) -> Picture:
 def _changed(evidence: Evidence, found: Decided) -> Iterator[Block]:
     pictures = pictured(evidence)
     examples = []
-    for sample in found.changed[:MOST_EXAMPLES].tolist():
+    kept = {*evidence.rows.tolist()}
+    for sample in sorted(found.changed.tolist(), key=lambda sample: sample not in kept)[:MOST_EXAMPLES]:
         place = int(np.flatnonzero(found.before[sample] != found.after[sample])[0])
         before, after = int(found.before[sample, place]), int(found.after[sample, place])
         label = None if found.labels is None else int(found.labels[sample, place])

@@ -66,7 +66,8 @@ def section(material: Material) -> Section | str:
     return Section(
         id="robustness",
         title="Robustness to noise",
-        lead="Normal noise is added to the same samples for both models. Where the lines part, the shipped model is the "
+        lead="Normal noise is added to the same samples for both models. Samples whose answer changed are among them more "
+        "often than among all. Where the lines part, the shipped model is the "
         "more delicate one.",
         blocks=(Pictures(pictures=(Picture(caption=caption, description=description, numbers=numbers),)),),
     )
