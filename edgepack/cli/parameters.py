@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -26,13 +25,10 @@ class RecipeFile(click.Path):
         return _those(names(), incomplete) + _files(incomplete, (".toml",))
 
 
-class DeviceName(click.ParamType):
+class DeviceName(click.types.StringParamType):
     """The name of a device profile."""
 
     name = "name"
-
-    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> str:
-        return str(value)
 
     def shell_complete(
         self, context: click.Context, parameter: click.Parameter, incomplete: str

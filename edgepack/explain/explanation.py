@@ -125,7 +125,8 @@ def _chosen(subject: Subject, device: str | None) -> Packaged:
 def _explained(subject: Subject, material: Material, shipped: File, progress: Progress) -> Explanation:
     found, packaged, model = parts(material), material.packaged, shipped.model
     data = shipped.path.read_bytes()
-    noisy = {pair.layer: pair.sqnr_db for pair in noise.pairs(material, found)}
+    compared = noise.pairs(material, found)
+    noisy = {} if isinstance(compared, str) else {pair.layer: pair.sqnr_db for pair in compared}
     layers = [_cost(model, part, noisy.get(part.layer)) for part in found]
     table = latency_table(packaged)
     times = op_times(model, packaged)

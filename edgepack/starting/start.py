@@ -173,7 +173,8 @@ def _scalings(
 
 def _distinct(stored: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """The values that occur: what ranges are told from, without a copy of the samples for each question."""
-    return np.unique(np.asarray(stored))
+    found: npt.NDArray[Any] = np.unique(np.asarray(stored))
+    return found
 
 
 def _settled(task: Task, scalings: Mapping[str, Chosen]) -> Task:

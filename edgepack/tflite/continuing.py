@@ -198,7 +198,8 @@ def _axis(tensor: Any, kind: str) -> int:
 def _integers(model: Any, tensor: Any) -> Array:
     dtype = {**KERNEL_TYPES, **BIAS_TYPES}[tensor.type]
     raw = bytes(model.buffers[tensor.buffer].data)
-    return np.frombuffer(raw, dtype).reshape([int(size) for size in tensor.shape]).astype(np.int64)
+    stored: Array = np.frombuffer(raw, dtype).reshape([int(size) for size in tensor.shape])
+    return stored.astype(np.int64)
 
 
 def _zero(tensor: Any) -> int:

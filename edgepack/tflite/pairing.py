@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,9 @@ from edgepack.tflite.slimming import content
 
 Array = npt.NDArray[Any]
 
+Form: TypeAlias = tuple[str, tuple[int, ...], int]
+"""Kind of an op, shape of its kernel, number of its scales."""
+
 WEIGHTED: Final[dict[str, tuple[int, int, int]]] = {
     "CONV_2D": (0, 1, 2),
     "DEPTHWISE_CONV_2D": (0, 1, 2),
@@ -22,8 +25,8 @@ WEIGHTED: Final[dict[str, tuple[int, int, int]]] = {
     "TRANSPOSE_CONV": (2, 1, 3),
 }
 """Ops with a kernel: where their input, kernel and bias stand."""
-KERNEL_TYPES: Final = {9: np.dtype(np.int8)}
-BIAS_TYPES: Final = {2: np.dtype(np.int32), 4: np.dtype(np.int64)}
+KERNEL_TYPES: Final[dict[int, np.dtype[Any]]] = {9: np.dtype(np.int8)}
+BIAS_TYPES: Final[dict[int, np.dtype[Any]]] = {2: np.dtype(np.int32), 4: np.dtype(np.int64)}
 """Numbers of the schema's `TensorType`: INT8; INT32, INT64."""
 
 
@@ -133,16 +136,17 @@ def _aligned(old: Any, new: Any) -> tuple[list[Pair], list[tuple[int, str, str]]
     return pairs, left
 
 
-def _forms(model: Any) -> list[tuple[int, tuple[str, tuple[int, ...], tuple[int, ...]]]]:
+def _forms(model: Any) -> list[tuple[int, Form]]:
     """(number of the op, (kind, shape of its kernel, numbers of scales)) of every op with a quantized kernel."""
-    graph, found = model.subgraphs[0], []
+    graph = model.subgraphs[0]
+    found: list[tuple[int, Form]] = []
     for index, op in enumerate(graph.operators or ()):
         kind = op_name(model, op)
         if kind not in WEIGHTED or len(op.inputs) <= WEIGHTED[kind][1]:
             continue
         tensor = graph.tensors[int(op.inputs[WEIGHTED[kind][1]])]
         if is_constant(model, tensor) and tensor.type in KERNEL_TYPES:
-            found.append((index, (kind, tuple(int(size) for size in tensor.shape), (len(scales(tensor)),))))
+            found.append((index, (kind, tuple(int(size) for size in tensor.shape), len(scales(tensor)))))
     return found
 
 
