@@ -12,7 +12,7 @@ from edgepack import errors, gate
 from edgepack.data import Dataset, code_digests
 from edgepack.data.subset import subset
 from edgepack.gate import LayerFacts
-from edgepack.numerics.entropy import BIAS_BYTES, SCALE_BYTES, coded_bytes
+from edgepack.numerics.entropy import BIAS_BYTES, BYTES_PER_VALUE, SCALE_BYTES, coded_bytes, entropy_bytes
 from edgepack.numerics.metrics import Metric
 from edgepack.pipeline.evaluate import ANSWERS, float_answers, judged_output
 from edgepack.pipeline.steps import Worked
@@ -90,8 +90,14 @@ def estimated_bytes(layers: tuple[LayerFacts, ...]) -> int:
     for layer in layers:
         for kernel in layer.kernels:
             rows = np.asarray(kernel.by_channel(), np.float32)
-            reach = np.abs(rows).max(axis=1, initial=0.0, keepdims=True)
-            codes = np.rint(rows * (127.0 / np.where(reach > 0, reach, 1.0))).astype(np.int64)
-            total += coded_bytes(np.bincount(codes.ravel() + 127, minlength=255))
-            total += len(rows) * (SCALE_BYTES + BIAS_BYTES)
+            total += _coded(rows) + len(rows) * (SCALE_BYTES + BIAS_BYTES)
     return round(total)
+
+
+def _coded(rows: npt.NDArray[np.float32]) -> float:
+    """Bytes of int8 codes: of all channels together, or one after the other where each has few values of its own."""
+    reach = np.abs(rows).max(axis=1, initial=0.0, keepdims=True)
+    codes = np.rint(rows * (127.0 / np.where(reach > 0, reach, 1.0))).astype(np.int64) + 127
+    counts = [np.bincount(row, minlength=255) for row in codes]
+    together = coded_bytes(np.sum(counts, axis=0))
+    return min(together, sum(entropy_bytes(row) + BYTES_PER_VALUE * np.count_nonzero(row) for row in counts))

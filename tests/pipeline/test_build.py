@@ -132,8 +132,8 @@ def test_a_run_keeps_what_a_report_needs(once: Built) -> None:
     assert len(weighted) >= 4 and all(row["tensors"] and row["baseline_tensors"] for row in weighted)
     assert [line["stage"] for line in told["stages"]] == ["float model", "cluster"]
     before, after = told["stages"]
-    assert after["estimated_bytes"] < before["estimated_bytes"]
-    assert after["estimated_bytes"] == pytest.approx(package.weighed.sizes.delivered_bytes, rel=0.15)
+    assert after["estimated_bytes"] < 0.7 * before["estimated_bytes"]
+    assert after["estimated_bytes"] == pytest.approx(package.weighed.sizes.delivered_bytes, rel=0.3)
     assert 0.9 < after["metric"] <= 1.0 and after["samples"] == 256
     found = read_evidence(once.out / "evaluation.npz")
     assert package.metric is not None and len(found.before) == package.metric.samples == found.count
