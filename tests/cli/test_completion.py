@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from edgepack.cli import run
+from edgepack.device import names
 
 ROOT = Path(__file__).resolve().parents[2]
 ASK = """
@@ -50,7 +51,10 @@ def completed(folder: Path, *words: str) -> list[str]:
         (("edgepack", "sche"), ["schema"]),
         (("edgepack", "check", "digits_t"), ["digits_target"]),
         (("edgepack", "check", "recipes/vis"), ["recipes/vision.toml"]),
-        (("edgepack", "build", "digits", "--device", "rpi"), ["rpi-zero-2w", "rpi3", "rpi4", "rpi5"]),
+        (
+            ("edgepack", "build", "digits", "--device", "rpi"),
+            [name for name in names() if name.startswith("rpi")],
+        ),
         (("edgepack", "build", "digits", "--keep"), ["--keep-failed"]),
     ],
 )
