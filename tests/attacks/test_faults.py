@@ -123,7 +123,8 @@ def test_build(call: str, tmp_path: Path) -> None:
     kept.mkdir()
     for folder in (out, cache):
         shutil.copytree(folder, kept / folder.name)
-    recipe.write_text(text + "# A package holds its recipe as it was written.\n")
+    labels = f"labels = {[str(digit) for digit in range(10)]}\n"  # all that they are for is to be packed
+    recipe.write_text(text.replace("[model]\n", f"{labels}\n[model]\n"))
 
     def prepare() -> None:
         for folder in (out, cache):
