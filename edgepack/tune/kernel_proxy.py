@@ -171,7 +171,7 @@ class KernelProxy:
         if treatment.below is not None:
             return np.asarray(saliency < treatment.below)
         count = round(treatment.zeros * saliency.size)
-        zero = self.weights == 0
+        zero: npt.NDArray[np.bool_] = self.weights == 0
         if count:
             zero = zero | (saliency <= np.partition(saliency.ravel(), count - 1)[count - 1])
         return zero
