@@ -50,7 +50,7 @@ test-arm: setup ## the tests on an emulated Raspberry Pi 4, which is set up firs
 	  apt-get -qq update && apt-get -qq install --yes --no-install-recommends openssh-server >/dev/null; } || \
 	  echo "openssh-server is not installed and could not be: the test over ssh will be skipped"
 	$(BIN)/edgepack devices emulate rpi4
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup -m arm
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup -m arm tests/arm tests/remote
 
 check: fmt lint types arch test-fast ## what every commit keeps green
 
