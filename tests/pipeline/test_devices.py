@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,9 @@ def test_stages_are_shared_and_devices_judged_apart(once: Built, tmp_path: Path)
     )
     assert [package.device for package in result.packages] == ["rpi4", "esp32s3", "ethos-u55-128"]
     assert [package.reasons for package in result.packages] == [[], [], []]
-    assert max(witness.made.count(step) for step in set(witness.made)) == 1, "nothing is computed twice"
+    assert not [step for step in witness.made if "cluster" in step], (
+        "what `once` computed is shared by all devices"
+    )
     for package in result.packages:
         told = package.benchmark["device"]
         assert told["how"] == "unverified" and package.device in told["reason"]
@@ -45,6 +48,7 @@ def test_a_device_that_lacks_the_memory_is_refused_before_training(once: Built, 
         built(once.recipe, tmp_path / "out", tmp_path / "cache", devices=("rpi4", "small"))
 
 
+@pytest.mark.skipif(shutil.which("ssh") is None, reason="no ssh client here")
 def test_an_attached_device_that_does_not_answer_stops_the_build_at_once(once: Built, tmp_path: Path) -> None:
     with pytest.raises(errors.UnreachableError, match=r"rpi4 \(ssh nowhere\.invalid\)"):
         built(
