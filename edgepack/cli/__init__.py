@@ -33,7 +33,10 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
         "edgepack.cli.explain",
         "Say why a package is this big, slow and accurate, and what would help.",
     ),
-    "bench": ("edgepack.cli.bench", "Measure latency and memory of a .tflite or a package, here or on devices."),
+    "bench": (
+        "edgepack.cli.bench",
+        "Measure latency and memory of a .tflite or a package, here or on devices.",
+    ),
     "slim": ("edgepack.cli.slim", "Write a .tflite in fewer bytes, with the same answers."),
     "keygen": ("edgepack.cli.keygen", "Make a key pair to sign packages with."),
     "sign": ("edgepack.cli.sign", "Sign a package."),

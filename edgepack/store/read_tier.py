@@ -87,7 +87,9 @@ def _listed(head: Path) -> list[str]:
         names = list(document["files"])
     except (ValueError, KeyError, TypeError) as error:
         raise CorruptError(f"{head} is not an entry") from error
-    sound = all(isinstance(name, str) and name == Path(name).name and name not in ("", ".", "..") for name in names)
+    sound = all(
+        isinstance(name, str) and name == Path(name).name and name not in ("", ".", "..") for name in names
+    )
     if not sound or len(names) > MOST_FILES or ENTRY_FILE in names:
         raise CorruptError(f"{head} lists files that cannot be an entry's")
     return names

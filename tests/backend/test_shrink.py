@@ -150,7 +150,9 @@ def test_unimportant_channels_go_first_and_cost_nothing(tmp_path: Path) -> None:
     """Four channels of each group are noise of a thousandth: those go, and the outputs stay."""
     model = made(inverted)
     for layer in model.layers:
-        if type(layer).__name__ == "BatchNormalization":  # as made, more channels than four are silent behind their ReLU
+        if (
+            type(layer).__name__ == "BatchNormalization"
+        ):  # as made, more channels than four are silent behind their ReLU
             size = layer.get_weights()[0].size
             layer.set_weights([np.ones(size), np.full(size, 0.5), np.zeros(size), np.ones(size)])
     for number in range(3):
