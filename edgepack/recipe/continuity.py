@@ -6,7 +6,9 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-NO_PREVIOUS: Final = "{path}: no such package; [continuity] from names the release that devices have now, relative to the recipe"
+NO_PREVIOUS: Final = (
+    "{path}: no such package; [continuity] from names the release that devices have, relative to the recipe"
+)
 
 
 class Continuity(BaseModel):
