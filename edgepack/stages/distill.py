@@ -18,6 +18,7 @@ class Distill(StageSettings):
     """
 
     makes_new_architecture: ClassVar[bool] = True
+    learns_from_source: ClassVar[bool] = True
     needs_training_data: ClassVar[bool] = True
 
     use: Literal["distill"] = "distill"

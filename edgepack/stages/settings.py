@@ -104,6 +104,8 @@ class StageSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
     makes_new_architecture: ClassVar[bool] = False
+    learns_from_source: ClassVar[bool] = False
+    """Its teacher is the very candidate that it replaces, not the model as it was before compression."""
     needs_training_data: ClassVar[bool] = False
     keeps_normalizations: ClassVar[bool] = False
     """Gets the candidate as it is where others that use statistics get the folded one."""
@@ -172,8 +174,7 @@ class StageSettings(BaseModel):
         Raises:
           EdgepackError: as `Backend.call`.
         """
-        # A student learns from the very model that it replaces.
-        taught_by = source if self.makes_new_architecture else teacher
+        taught_by = source if self.learns_from_source else teacher
         own: dict[str, Any] = dict(self.request(step))
         if self.uses_statistics:
             own["statistics"] = None if statistics is None else str(statistics)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edgepack.data import Affine, Dataset
-from edgepack.stages import Cluster, Distill, Factorize, Finetune, Prune
+from edgepack.stages import Cluster, Distill, Factorize, Finetune, Prune, Shrink
 from edgepack.stages.training import Training
 
 SOURCE, TARGET, TEACHER = Path("a.h5"), Path("b.h5"), Path("float.h5")
@@ -91,12 +91,22 @@ def test_distill_takes_its_source_for_the_teacher(dataset) -> None:
         "alpha": 0.7,
         "temperature": 3.0,
         "loss": "kl",
+        "hidden": 0.0,
     }
+
+
+def test_a_cut_model_learns_from_the_model_before_compression(dataset) -> None:
+    """Not from its source, which an earlier cut may have left untrained."""
+    backend = FakeBackend()
+    cut = Shrink.model_validate({"mode": "structured", "keep": 0.5, "train": {"distill": True}})
+    cut.apply(backend, SOURCE, TARGET, STEP, dataset(), 0, teacher=TEACHER)
+    assert backend.arguments["training"]["distill"]["teacher"] == str(TEACHER)
 
 
 def test_unlabelled_data_are_always_distilled(dataset) -> None:
     request = Training().request(dataset(labels=False), teacher=TEACHER)
-    assert request["distill"] == {"teacher": "float.h5", "alpha": 1.0, "temperature": 2.0, "loss": "kl"}
+    soft = {"alpha": 1.0, "temperature": 2.0, "loss": "kl", "hidden": 0.0}
+    assert request["distill"] == {"teacher": "float.h5", **soft}
     assert Training().request(dataset(), teacher=TEACHER)["distill"] is None
 
 
