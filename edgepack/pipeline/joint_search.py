@@ -16,6 +16,8 @@ from edgepack.recipe import Target
 from edgepack.records import Json
 
 MOST_POINTS: Final = 8
+TRIES: Final = 5
+"""Points that a byte budget may take to be met."""
 NEAR: Final = 0.97
 """A point that uses this share of a byte budget is not tried to be moved closer to it."""
 AIM: Final = 0.99
@@ -53,7 +55,7 @@ class Search:
                 self._by_drop()
             return
         goal = float(limit)
-        for _ in range(3):
+        for _ in range(TRIES):
             point = self._at(goal)
             if NEAR * limit <= point.weighed.sizes.delivered_bytes <= limit:
                 break
@@ -157,7 +159,7 @@ class Search:
             if apart:
                 found = first.weighed.sizes.delivered_bytes - apart[0].weighed.sizes.delivered_bytes
                 slope = found / (first.predicted_bytes - apart[0].predicted_bytes)
-                ratio = min(max(slope, 0.8), 1.3)
+                ratio = min(max(slope, 0.8), 2.0)  # brotli gains less than entropy where zeros are many
             offset = first.weighed.sizes.delivered_bytes - ratio * first.predicted_bytes
         return max(1.0, (goal - offset) / ratio)
 

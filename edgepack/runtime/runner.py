@@ -35,8 +35,8 @@ KINDS: Final = (
 """Error → the kind that the status line tells, where nothing closer is known."""
 
 
-class RefusedError(errors.EdgepackError):
-    """A check before measuring failed: `kind` is "hash" or "golden"."""
+class RefusedError(Exception):
+    """A check before measuring failed, on the device: `kind` is "hash" or "golden"; only the status line tells it."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
@@ -60,6 +60,9 @@ def main(program: str, words: list[str]) -> int:
         request = _request(Path(words[0]))
         _say({"status": "ok", **_carried_out(request, Path(words[0]).absolute().parent)})
         return 0
+    except RefusedError as error:
+        _say({"status": "failed", "kind": error.kind, "message": str(error)})
+        return errors.EdgepackError.exit_code
     except errors.EdgepackError as error:
         _say({"status": "failed", "kind": _kind(error), "message": str(error), **_signal(error)})
         return error.exit_code
@@ -206,8 +209,6 @@ def _say(message: dict[str, Any]) -> None:
 
 
 def _kind(error: errors.EdgepackError) -> str:
-    if isinstance(error, RefusedError):
-        return error.kind
     if isinstance(error, errors.ChildCrashError):
         return error.cause
     return next((kind for of, kind in KINDS if isinstance(error, of)), "crash")
