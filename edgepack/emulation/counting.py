@@ -88,7 +88,8 @@ def instructions(machine: Machine, run: Callable[[Sequence[str]], object]) -> in
     with tempfile.TemporaryDirectory(prefix="edgepack-") as folder:
         log = Path(folder) / "plugin.log"
         options = ["-plugin", str(machine.folder / PLUGIN), "-d", "plugin", "-D", str(log)]
-        options += ["-E", "PYTHONHASHSEED=0"]
+        # Threads that wait for work spin, the longer the busier this machine is.
+        options += ["-E", "PYTHONHASHSEED=0", "-E", "OPENBLAS_NUM_THREADS=1", "-E", "OMP_NUM_THREADS=1"]
         run(machine.python(options=options))
         found = re.findall(r"^instructions: (\d+)$", log.read_text(), re.M) if log.is_file() else []
     if not found:
