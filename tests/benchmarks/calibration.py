@@ -1,6 +1,6 @@
 """How far `edgepack bench` is from what LiteRT's own benchmark tool prints, and from itself.
 
-python -m tests.benchmarks calibration [--rounds 5] [--tries 20] [--model FILE …] [--anyway]
+python -m tests.benchmarks calibration [--rounds 15] [--tries 20] [--model FILE …] [--anyway]
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MIN_SAME: Final = 17
 
 def main(words: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks calibration", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="of both tools in turns, for each model")
+    parser.add_argument("--rounds", type=int, default=15, help="of both tools in turns, for each model")
     parser.add_argument("--tries", type=int, default=20, help="of a model against itself")
     parser.add_argument("--model", type=Path, action="append", help="instead of nets with drawn weights")
     parser.add_argument(
