@@ -2,82 +2,35 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import replace
 
 from edgepack import device, embedded, errors, gate, plan
 from edgepack.backend import Backend
 from edgepack.device import Device
 from edgepack.numerics.metrics import Metric
-from edgepack.pipeline import emulating, evaluate, findings, output, packing
-from edgepack.pipeline.attached import on_device, require_answer
-from edgepack.pipeline.checking import checked
-from edgepack.pipeline.continuing import Update, carried_on
+from edgepack.pipeline import emulating, evaluate, findings, output
+from edgepack.pipeline.attached import require_answer
 from edgepack.pipeline.environment import versions
-from edgepack.pipeline.evidence import FILE, write_evidence
-from edgepack.pipeline.fitting import require_fitting, unfit
-from edgepack.pipeline.flashing import stored
+from edgepack.pipeline.evidence import FILE
+from edgepack.pipeline.fitting import require_fitting
 from edgepack.pipeline.joint import Planned, carried_out
-from edgepack.pipeline.layers import layer_rows
-from edgepack.pipeline.quantizing import Accept, Quantized, float_baseline, quantized
+from edgepack.pipeline.per_device import packages_of
+from edgepack.pipeline.quantizing import float_baseline
 from edgepack.pipeline.reporter import Reporter
-from edgepack.pipeline.result import BuildResult, MetricResult, PackageResult, Weighed
+from edgepack.pipeline.result import BuildResult
 from edgepack.pipeline.rounding import rounded
+from edgepack.pipeline.run import Options, Run, compared
 from edgepack.pipeline.sources import Datasets, Source, import_candidate, open_data, open_source, warm_up
 from edgepack.pipeline.steps import Worked, run_steps
-from edgepack.pipeline.trail import trail
-from edgepack.pipeline.verdict import judgement, reasons_against
-from edgepack.pipeline.weighing import latencies, weigh_ahead, weighed
+from edgepack.pipeline.weighing import weigh_ahead
 from edgepack.pipeline.workspace import Workspace
-from edgepack.recipe import Recipe, Target, limits
-from edgepack.records import Artifact, Candidate, LedgerEntry
+from edgepack.recipe import Recipe, Target
+from edgepack.records import Candidate
 from edgepack.stages import Factorize, StageSettings
-from edgepack.stages.search import Judgement
 from edgepack.store import Store
 
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What the user says beside the recipe.
-
-    Attributes:
-      devices: profile names; () builds for no particular device.
-      out: directory for packages and build.json.
-      bench: whether to measure latency on this machine.
-      emulate: whether each device's package is run on the emulated device as well.
-      evidence: whether answers and samples are kept beside build.json for reports.
-      pack: whether packages are written; without, the results only name the .tflite files in the store.
-    """
-
-    devices: tuple[str, ...] = ()
-    out: Path
-    keep_failed: bool = False
-    bench: bool = True
-    emulate: bool = False
-    evidence: bool = True
-    pack: bool = True
-    trust_code: bool = False
-    trust_input: bool = False
-    memory_bytes: int | None = None
-    cache: Path | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Run:
-    """What every device's package of one run shares."""
-
-    recipe: Recipe
-    options: Options
-    workspace: Workspace
-    source: Source
-    original: Candidate
-    datasets: Datasets
-    metric: Metric
-    worked: Worked
-    baseline: Artifact
-    planned: Planned | None
+__all__ = ["Options", "build"]
 
 
 def build(
@@ -124,7 +77,7 @@ def build(
         metric = evaluate.chosen_metric(recipe, datasets.evaluation, trust_code=options.trust_code)
         told = findings.of_data(recipe, datasets, workspace)
         run = _compressed(recipe, options, workspace, source, resolved, datasets, metric, devices)
-        packages = _packages(run, devices)
+        packages = packages_of(run, devices)
     result = BuildResult(
         name=recipe.name,
         version=recipe.version,
@@ -158,7 +111,7 @@ def _compressed(
     datasets: Datasets,
     metric: Metric,
     devices: Sequence[Device],
-) -> _Run:
+) -> Run:
     original = import_candidate(recipe, source, workspace, trust_input=options.trust_input)
     baseline = float_baseline(original, datasets.calibration, workspace)
     weigh_ahead(baseline, workspace)
@@ -170,7 +123,7 @@ def _compressed(
             recipe.target, recipe, options, workspace, source, original, datasets, metric, devices, worked
         )
     worked = rounded(worked, recipe, datasets, workspace)
-    return _Run(
+    return Run(
         recipe=recipe,
         options=options,
         workspace=workspace,
@@ -214,189 +167,7 @@ def _to_target(
         datasets.calibration,
         workspace,
         float_permitted=all(each.float_allowed for each in devices),
-        judge=lambda artifact: _compared(recipe, metric, datasets, original, artifact, workspace),
+        judge=lambda artifact: compared(recipe, metric, datasets, original, artifact, workspace),
         factorized=lambda share: run([Factorize(method="kfac", keep=share)], before),
     )
     return planned, run(recipe.stages_after_target, worked)
-
-
-def _packages(run: _Run, devices: Sequence[Device]) -> list[PackageResult]:
-    targets: Sequence[Device | None] = devices or [None]
-    results, artifacts = [], {}
-    for target in targets:
-        made, update = _continued(run, target, _quantized(run, target))
-        weigh_ahead(made.artifact, run.workspace)
-        results.append(_judged(run, target, made, _metric(run, made.artifact), update))
-        artifacts[made.artifact.sha256] = made.artifact
-    if run.options.pack and run.options.evidence:
-        _keep_evidence(run, artifacts)
-    return results
-
-
-def _keep_evidence(run: _Run, artifacts: Mapping[str, Artifact]) -> None:
-    data, workspace = run.datasets.evaluation, run.workspace
-    write_evidence(
-        run.options.out,
-        run.recipe,
-        data,
-        evaluate.float_answers(run.original, data, workspace),
-        run.baseline,
-        {
-            digest: (artifact, evaluate.tflite_answers(artifact, data, workspace))
-            for digest, artifact in artifacts.items()
-        },
-    )
-
-
-def _quantized(run: _Run, target: Device | None) -> Quantized:
-    recipe = run.recipe
-    budget = limits(recipe, target)
-
-    def judge(artifact: Artifact) -> Judgement:
-        try:
-            found = _metric(run, artifact)
-        except (errors.GateError, errors.ModelError, errors.ChildCrashError) as error:
-            # It cannot be run, or answers nonsense: the next remedy may do better.
-            return Judgement(complaint=str(error), drop=math.inf, strained=True)
-        return judgement(found, budget.max_drop, int8_drop=lambda: found.drop - _compression_drop(run))
-
-    accept = Accept(
-        judge=judge,
-        key={
-            "data": run.datasets.evaluation.sha256,
-            "metric": recipe.metric.model_dump(mode="json"),
-            "max_drop": budget.max_drop,
-            "original": run.original.sha256,
-        },
-    )
-    settings, strained = recipe.quantize, True
-    if run.planned is not None:  # what a plan may lose was decided with the plan
-        strained = run.planned.chosen.metric.drop > budget.max_drop
-        settings = run.planned.refinable if strained else run.planned.settings
-    return quantized(
-        "quantize",
-        run.worked.candidate,
-        settings,
-        run.datasets.calibration,
-        run.workspace,
-        seed=recipe.seed,
-        float_permitted=target is None or target.float_allowed,
-        accept=accept if strained else None,
-        promised={claim.layer for claim in run.worked.claims},
-    )
-
-
-def _continued(run: _Run, target: Device | None, made: Quantized) -> tuple[Quantized, Update | None]:
-    """In the numbers of the previous package, where the recipe names one."""
-    settings = run.recipe.continuity
-    if settings is None:
-        return made, None
-
-    def broken(offered: Quantized) -> int:
-        return sum(not item.holds for item in checked(run.recipe, offered, run.worked, target, run.workspace))
-
-    already = broken(made)
-    return carried_on(
-        run.recipe,
-        settings,
-        made,
-        run.datasets.calibration,
-        run.workspace,
-        judge=lambda artifact: _metric(run, artifact),
-        keeps_promises=lambda offered: broken(offered) <= already,
-        max_drop=limits(run.recipe, target).max_drop,
-    )
-
-
-def _compression_drop(run: _Run) -> float:
-    """What the compressed Keras model loses before it is quantized."""
-    if run.worked.candidate.sha256 == run.original.sha256:
-        return 0.0
-    data = run.datasets.evaluation
-    original = evaluate.float_answers(run.original, data, run.workspace)
-    compressed = evaluate.float_answers(run.worked.candidate, data, run.workspace)
-    return evaluate.compared(run.recipe, run.metric, data, original, compressed, run.workspace).drop
-
-
-def _metric(run: _Run, artifact: Artifact) -> MetricResult:
-    return _compared(run.recipe, run.metric, run.datasets, run.original, artifact, run.workspace)
-
-
-def _compared(
-    recipe: Recipe,
-    metric: Metric,
-    datasets: Datasets,
-    original: Candidate,
-    artifact: Artifact,
-    workspace: Workspace,
-) -> MetricResult:
-    evaluate.float_answers_ahead(original, datasets.evaluation, workspace)
-    answers = evaluate.tflite_answers(artifact, datasets.evaluation, workspace)
-    float_answers = evaluate.float_answers(original, datasets.evaluation, workspace)
-    return evaluate.compared(recipe, metric, datasets.evaluation, float_answers, answers, workspace)
-
-
-def _judged(
-    run: _Run, target: Device | None, made: Quantized, metric: MetricResult, update: Update | None
-) -> PackageResult:
-    recipe, workspace = run.recipe, run.workspace
-    invariants = checked(recipe, made, run.worked, target, workspace)
-    kept = stored(made.artifact, recipe, target, workspace)
-    after, before = kept.weighed(weighed(made.artifact, workspace)), weighed(run.baseline, workspace)
-    bench = latencies(made.artifact, run.baseline, target, workspace) if run.options.bench else None
-    if bench is not None:
-        after = replace(after, latency_ms=bench.artifact)
-        before = replace(before, latency_ms=bench.baseline)
-    budget = limits(recipe, target)
-    reasons = reasons_against(
-        budget,
-        metric=metric,
-        weighed=after,
-        baseline=before,
-        invariants=invariants,
-        latency_is_of_device=target is None or target.transport == "local",
-        delta_bytes=update.delta_bytes if update is not None else None,
-    )
-    reasons += [*kept.complaints, *unfit(target, made.artifact)]
-    there = None
-    if run.options.bench and target is not None and target.transport != "local":
-        there = on_device(made.artifact, target, recipe, workspace)
-        reasons += there.complaints(budget, target)
-    if reasons and made.worst:
-        reasons.append(f"accuracy: int8 loses most in {'; '.join(made.worst)}")
-    emulated = emulating.emulated(made.artifact, target) if run.options.emulate and target else None
-    if emulated is not None:
-        reasons += emulating.complaints(emulated)
-    result = PackageResult(
-        device=target.name if target else None,
-        reasons=reasons,
-        package=None,
-        tflite=None,
-        metric=metric,
-        weighed=after,
-        baseline=before,
-        invariants=invariants,
-        ledger=(*run.worked.ledger, *made.notes, quantize_totals(made, after), *kept.notes),
-        flash=kept.told,
-        benchmark={**bench.circumstances, "device": there.to_json() if there else None} if bench else None,
-        emulated=emulated.to_json() if emulated else None,
-        digests={"model": run.source.sha256, "tflite": made.artifact.sha256},
-        continuity=update.to_json() if update is not None else None,
-        budget=budget.model_dump(mode="json", exclude_none=True),
-    )
-    if not run.options.pack:
-        return replace(result, tflite=made.artifact.path)
-    result = replace(
-        result,
-        layers=layer_rows(recipe, run.original, run.worked, run.baseline, made, workspace),
-        stages=trail(recipe, run.metric, run.datasets.evaluation, run.worked, workspace),
-    )
-    if reasons and not run.options.keep_failed:
-        return result
-    return packing.packed(result, recipe, made, run.datasets, target, run.options.out, workspace, kept)
-
-
-def quantize_totals(made: Quantized, after: Weighed) -> LedgerEntry:
-    """The ledger's last line: what the .tflite holds."""
-    found = {**asdict(after.sizes), "parameters": after.parameters, "remedy": made.remedy}
-    return LedgerEntry(stage="quantize", layer="", action="model", found=found)
