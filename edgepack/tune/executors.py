@@ -84,9 +84,7 @@ class DaskWorkers:
 
     def __init__(self, address: str, jobs: int) -> None:
         distributed = _distributed()
-        # What a user needs to know of a lost scheduler or worker is told by the search.
-        for name in ("distributed", "asyncio"):
-            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+        _silence()
         self._cluster: Any = None
         if address == LOCAL:
             os.environ.update(ONE_THREAD)
@@ -142,6 +140,16 @@ def workers(scheduler: str | None, jobs: int) -> Workers:
       DeviceError: no scheduler answers.
     """
     return LocalPool(jobs) if scheduler is None else DaskWorkers(scheduler, jobs)
+
+
+def _silence() -> None:
+    """What a user needs to know of a lost scheduler or worker is told by the search.
+
+    Dask gives several of its loggers, such as distributed.client, a level and a handler of their own.
+    """
+    for name in ("distributed", "asyncio", *logging.root.manager.loggerDict):
+        if name.partition(".")[0] in ("distributed", "asyncio"):
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
 def _distributed() -> Any:

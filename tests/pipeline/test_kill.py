@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,8 @@ pytestmark = [
     pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads processes from /proc"),
 ]
 BACKEND = "edgepack.backend"
+Hurt = Callable[["subprocess.Popen[str]", float, int], dict[int, str]]
+"""(the build, seconds, which one it is): hurts it then, and returns the children it had."""
 
 TRAINED = """
 [[stage]]
@@ -51,23 +54,18 @@ def finished(process: subprocess.Popen[str]) -> None:
     assert process.returncode == 0, said + complaints
 
 
-def kill_ten_times(recipe: Path, folder: Path, times: int, seed: int) -> None:
-    """Kills builds at seeded moments of their duration; every second time only the parent, not its process group."""
+def kill_times(recipe: Path, folder: Path, hurt: Hurt, times: int, seed: int) -> None:
+    """Builds hurt at seeded moments of their duration: nothing partial, nobody left, and the next one makes the same."""
     began = time.monotonic()
     finished(start(recipe, folder / "out", folder / "cache"))
     duration_s, wanted = time.monotonic() - began, results(folder / "out")
-    assert len(wanted) == 2
+    assert {Path(name).suffix for name in wanted} == {".tflite", ".edgepack", ".npz"}
     moments = random.Random(seed)
     for number in range(times):
         out, cache = folder / f"out-{number}", folder / f"cache-{number}"
         process = start(recipe, out, cache)
-        time.sleep(moments.uniform(0.02, 1.0) * duration_s)
-        children = descendants(process.pid)
-        if number % 2:
-            process.kill()
-        else:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate(timeout=30)
+        children = hurt(process, moments.uniform(0.02, 1.0) * duration_s, number)
+        process.communicate(timeout=60)
         assert not still_there(children), "a child outlived its parent"
         assert results(out).items() <= wanted.items(), "a partial file has a final name"
         finished(start(recipe, out, cache))
@@ -77,9 +75,40 @@ def kill_ten_times(recipe: Path, folder: Path, times: int, seed: int) -> None:
             assert not store.verify().corrupt
 
 
+def kill_parent(process: subprocess.Popen[str], moment_s: float, number: int) -> dict[int, str]:
+    """Every second time only the parent, not its process group."""
+    time.sleep(moment_s)
+    children = descendants(process.pid)
+    if number % 2:
+        process.kill()
+    else:
+        os.killpg(process.pid, signal.SIGKILL)
+    return children
+
+
+def kill_tensorflow(process: subprocess.Popen[str], moment_s: float, number: int) -> dict[int, str]:
+    """The TensorFlow child alone, some time after it came; the build ends by itself and says what happened.
+
+    A quarter of the build's duration, because the child must still be there: other steps follow.
+    """
+    child = wait_for_child(process, BACKEND)
+    time.sleep(moment_s / 4)
+    children = descendants(process.pid)
+    os.kill(child, signal.SIGKILL)
+    assert process.wait(timeout=60) == 70, f"kill {number}, {moment_s / 4:.2f} s after TensorFlow's start"
+    return children
+
+
 @pytest.mark.slow
 def test_ten_kills_of_a_post_training_build(tmp_path: Path) -> None:
-    kill_ten_times(copied(tmp_path / "project", "digits_post_training.toml"), tmp_path, times=10, seed=20)
+    recipe = copied(tmp_path / "project", "digits_post_training.toml")
+    kill_times(recipe, tmp_path, kill_parent, times=10, seed=20)
+
+
+@pytest.mark.slow
+def test_tensorflow_killed_at_ten_moments(tmp_path: Path) -> None:
+    recipe = copied(tmp_path / "project", "digits_post_training.toml")
+    kill_times(recipe, tmp_path, kill_tensorflow, times=10, seed=22)
 
 
 @pytest.mark.slow
@@ -87,7 +116,7 @@ def test_kills_of_a_build_that_trains(tmp_path: Path) -> None:
     recipe = copied(tmp_path / "project", "digits.toml")
     head, _, rest = recipe.read_text().partition("[[stage]]")
     recipe.write_text(head + TRAINED + rest[rest.index("[quantize]") :].replace("max_file_bytes = 85000", ""))
-    kill_ten_times(recipe, tmp_path, times=4, seed=4)
+    kill_times(recipe, tmp_path, kill_parent, times=4, seed=4)
 
 
 @pytest.mark.parametrize(
