@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgepack.backend.augmentation import Augmentation
 from edgepack.backend.distillation import SoftTargets
 from edgepack.data import Dataset
 
@@ -46,12 +47,19 @@ class Regime:
     loss: str = "auto"
     early_stop: EarlyStop | None = None
     mirror: bool = False
+    shift: int = 0
     class_weights: str | Mapping[str, float] | None = None
     l1: float = 0.0
     l2: float = 0.0
     strategy: str | None = None
     distill: SoftTargets | None = None
     teacher: Path | None = None
+
+    def augmentation(self, seed: int) -> Augmentation | None:
+        """What pictures go through, or None where they are shown as they are."""
+        if not (self.mirror or self.shift):
+            return None
+        return Augmentation(mirror=self.mirror, shift=self.shift, seed=seed)
 
     @classmethod
     def from_json(cls, training: Mapping[str, Any]) -> Regime:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from edgepack.backend import hidden
+from edgepack.backend.augmentation import Augmentation
 from edgepack.backend.constraints import Constraints
 from edgepack.backend.distillation import SoftTargets
 from edgepack.backend.losses import Head, OutputLoss
@@ -90,25 +91,6 @@ def outputs(model: Any, inputs: Mapping[str, Any], *, training: bool) -> list[An
     return list(predictions) if isinstance(predictions, (list, tuple)) else [predictions]
 
 
-def mirrored(inputs: Mapping[str, Any], seed: int, step: Any) -> dict[str, Any]:
-    """The inputs with about half of the samples' pictures [height, width, channels] mirrored left to right.
-
-    Args:
-      seed, step: decide which; the same for every picture of a sample.
-    """
-    import tensorflow as tf
-
-    found = {}
-    for name, tensor in inputs.items():
-        if tensor.shape.rank == 4:
-            draw = tf.random.stateless_uniform(
-                [tf.shape(tensor)[0], 1, 1, 1], [seed, tf.cast(step, tf.int32)]
-            )
-            tensor = tf.where(draw < 0.5, tf.reverse(tensor, [2]), tensor)
-        found[name] = tensor
-    return found
-
-
 class TrainStep:
     """The graph of one update, over one device or all replicas of a strategy.
 
@@ -116,7 +98,7 @@ class TrainStep:
       model: built under the strategy's scope.
       variables: what is trained.
       strategy: tf.distribute strategy, or None.
-      mirror: seed of which pictures are mirrored; None for none.
+      augmentation: what the pictures of a batch go through; None where they stay as they are.
     """
 
     def __init__(
@@ -128,13 +110,13 @@ class TrainStep:
         constraints: Constraints,
         pruning: Pruning | None,
         strategy: Any,
-        mirror: int | None = None,
+        augmentation: Augmentation | None = None,
     ) -> None:
         import tensorflow as tf
 
         self._model, self._variables, self._optimizer = model, list(variables), optimizer
         self._objective, self._constraints, self._pruning = objective, constraints, pruning
-        self._strategy, self._mirror = strategy, mirror
+        self._strategy, self._augmentation = strategy, augmentation
         self.count = tf.Variable(0, dtype=tf.int64, trainable=False)
         optimizer.build(self._variables)
         self.train = tf.function(self._train, reduce_retracing=True)
@@ -171,8 +153,8 @@ class TrainStep:
         import tensorflow as tf
 
         inputs, labels, weights, shares = batch
-        if self._mirror is not None:
-            inputs = mirrored(inputs, self._mirror, self.count)
+        if self._augmentation is not None:
+            inputs = self._augmentation(inputs, self.count)
         replicas = 1 if self._strategy is None else self._strategy.num_replicas_in_sync
         with tf.GradientTape() as tape:
             tape.watch(self._variables)

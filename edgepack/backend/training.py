@@ -95,9 +95,11 @@ def fit(
         with _normalization(trained, updates, told) as variables:
             rate = optimizers.learning_rate(regime.schedule, regime.learning_rate, updates)
             optimizer = optimizers.optimizer(regime.optimizer, rate)
-            mirror = own_seed % 2**31 if regime.mirror else None
+            shown = regime.augmentation(own_seed % 2**31)
+            if shown is not None:
+                shown.require_pictures(model)
             seen = hidden.exposed(trained, held)
-            step = TrainStep(seen, variables, optimizer, objective, constraints, pruning, plan, mirror)
+            step = TrainStep(seen, variables, optimizer, objective, constraints, pruning, plan, shown)
             epochs = Epochs(
                 model=trained,
                 step=step,

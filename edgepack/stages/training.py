@@ -37,7 +37,8 @@ class Distillation(TrainingTable):
     """"kl": Kullback–Leibler divergence; "ce": cross-entropy against the soft targets."""
     hidden: Penalty = 0.0
     """Weight of holding hidden layers to the teacher's as well (FitNets), where branches join or, without joints, at
-    activations, as far as their shapes are the teacher's; 5 is a good start after `shrink`."""
+    activations, as far as their shapes are the teacher's; 5 is a good start in the training of `shrink`, best followed
+    by a "finetune" without it."""
 
 
 class EarlyStop(TrainingTable):
@@ -75,6 +76,9 @@ class Training(TrainingTable):
     """true for its defaults."""
     mirror: bool = False
     """Shows half of the pictures mirrored left to right, others each time: for tasks where that changes no answer."""
+    shift: Annotated[int, Field(ge=0, le=64)] = 0
+    """Shows pictures moved by up to this many pixels, elsewhere each time; what is uncovered is filled by reflection. 4
+    is usual for pictures of 32 × 32."""
     class_weights: Literal["balanced"] | dict[str, Positive] | None = None
     """"balanced": inversely to the class's frequency; or { "3" = 2.0 } by class number."""
     l1: Penalty = 0.0
