@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgepack.cli.parameters import DEVICE, RECIPE
+from edgepack.cli import parameters
 
 if TYPE_CHECKING:
     from edgepack.pipeline.build import Options
 
 
 @click.command("build")
-@click.argument("recipe", type=RECIPE)
+@click.argument("recipe", type=parameters.RECIPE)
 @click.option(
     "--device",
     "devices",
     multiple=True,
-    type=DEVICE,
+    type=parameters.DEVICE,
     metavar="NAME",
     help="Build for this device profile; repeatable.",
 )
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the result as one JSON object (edgepack.build/1)."
 )
-@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+@parameters.quiet
 @click.option(
     "--keep-failed", is_flag=True, help="Write the package even when a budget or invariant is missed."
 )
@@ -44,17 +44,9 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Do not keep answers and evaluation samples for reports (OUT/evaluation.npz).",
 )
-@click.option(
-    "--trust-code", is_flag=True, help="Allow the recipe to import its own Python (layers, data, metric)."
-)
-@click.option("--trust-input", is_flag=True, help="Allow a SavedModel, which runs code by nature.")
-@click.option(
-    "--memory",
-    "memory_gb",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="GB",
-    help="Memory limit of the TensorFlow process.",
-)
+@parameters.trust_code
+@parameters.trust_input
+@parameters.memory
 @click.option("--mlflow", "track", is_flag=True, help="Log parameters, metrics and files to MLflow.")
 @click.option(
     "--check",

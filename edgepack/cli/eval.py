@@ -7,17 +7,15 @@ from pathlib import Path
 
 import click
 
-from edgepack.cli.parameters import RECIPE
+from edgepack.cli import parameters
 
 
 @click.command("eval")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--recipe", required=True, type=RECIPE, help="Whose data, preprocessing and metric.")
+@click.option("--recipe", required=True, type=parameters.RECIPE, help="Whose data, preprocessing and metric.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON (edgepack.eval/1).")
-@click.option(
-    "--trust-code", is_flag=True, help="Allow the recipe to import its own Python (layers, data, metric)."
-)
-@click.option("--trust-input", is_flag=True, help="Allow a SavedModel, which runs code by nature.")
+@parameters.trust_code
+@parameters.trust_input
 def command(file: Path, recipe: Path, as_json: bool, trust_code: bool, trust_input: bool) -> int:
     """Measure FILE (.keras, .h5, .tflite or .edgepack) on the recipe's evaluation data."""
     from edgepack.cli.opening import kind_of, opened

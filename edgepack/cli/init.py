@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from edgepack.cli import parameters
 from edgepack.cli.visible import say
 
 
@@ -24,7 +25,7 @@ from edgepack.cli.visible import say
 )
 @click.option("--force", is_flag=True, help="Write over a recipe that is there.")
 @click.option("--no-run", is_flag=True, help="Never run the float model to tell how its inputs were scaled.")
-@click.option("--trust-input", is_flag=True, help="Allow a SavedModel, which runs code by nature.")
+@parameters.trust_input
 @click.option("--json", "as_json", is_flag=True, help="Print the guesses as JSON (edgepack.init/1).")
 def command(
     model: Path,

@@ -1,4 +1,4 @@
-"""Arguments that shells complete: recipes, devices, packages."""
+"""What several commands take: arguments that shells complete, and what a user allows."""
 
 from __future__ import annotations
 
@@ -53,6 +53,21 @@ class ModelFile(click.Path):
 
 RECIPE = RecipeFile()
 DEVICE = DeviceName()
+
+trust_code = click.option(
+    "--trust-code", is_flag=True, help="Allow the recipe to import its own Python (layers, data, metric)."
+)
+trust_input = click.option(
+    "--trust-input", is_flag=True, help="Allow a SavedModel, which runs code by nature."
+)
+memory = click.option(
+    "--memory",
+    "memory_gb",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="GB",
+    help="Memory limit of the TensorFlow process, of each one where there are several.",
+)
+quiet = click.option("--quiet", is_flag=True, help="No progress on stderr.")
 
 
 def _those(names: Sequence[str], incomplete: str) -> list[CompletionItem]:

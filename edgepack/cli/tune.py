@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgepack.cli import parameters
+
 if TYPE_CHECKING:
     from edgepack.tune.result import TuneResult
 
@@ -32,8 +34,13 @@ def duration_s(context: click.Context, parameter: click.Parameter, value: str | 
 
 
 @click.command("tune")
-@click.argument("recipe", type=click.Path(path_type=Path))
-@click.option("--device", metavar="NAME", help="Search for this device: its limits, its latency table.")
+@click.argument("recipe", type=parameters.RECIPE)
+@click.option(
+    "--device",
+    type=parameters.DEVICE,
+    metavar="NAME",
+    help="Search for this device: its limits, its latency table.",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -66,16 +73,10 @@ def duration_s(context: click.Context, parameter: click.Parameter, value: str | 
     help="Store to look into where an entry is missing (any fsspec URL).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print tune.json.")
-@click.option("--quiet", is_flag=True, help="No progress.")
-@click.option("--trust-code", is_flag=True, help="Allow the recipe's own Python code.")
-@click.option("--trust-input", is_flag=True, help="Allow a SavedModel, which runs code by nature.")
-@click.option(
-    "--memory",
-    "memory_gb",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="GB",
-    help="Memory limit of each TensorFlow process.",
-)
+@parameters.quiet
+@parameters.trust_code
+@parameters.trust_input
+@parameters.memory
 def command(
     recipe: Path,
     device: str | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import random
@@ -86,17 +87,25 @@ def kill_parent(process: subprocess.Popen[str], moment_s: float, number: int) ->
     return children
 
 
-def kill_tensorflow(process: subprocess.Popen[str], moment_s: float, number: int) -> dict[int, str]:
-    """The TensorFlow child alone, some time after it came; the build ends by itself and says what happened.
+class TensorFlowKiller:
+    """Kills the TensorFlow child alone, some time after it came; the build ends by itself and says what happened.
 
-    A quarter of the build's duration, because the child must still be there: other steps follow.
+    A child that had nothing left to do is not missed: that build passes, and counts for nothing.
     """
-    child = wait_for_child(process, BACKEND)
-    time.sleep(moment_s / 4)
-    children = descendants(process.pid)
-    os.kill(child, signal.SIGKILL)
-    assert process.wait(timeout=60) == 70, f"kill {number}, {moment_s / 4:.2f} s after TensorFlow's start"
-    return children
+
+    def __init__(self) -> None:
+        self.missed = 0
+
+    def __call__(self, process: subprocess.Popen[str], moment_s: float, number: int) -> dict[int, str]:
+        child = wait_for_child(process, BACKEND)
+        time.sleep(moment_s / 4)  # other steps than TensorFlow's take most of the time
+        children = descendants(process.pid)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+        code = process.wait(timeout=120)
+        assert code in (0, 70), f"kill {number}, {moment_s / 4:.2f} s after TensorFlow's start: exit {code}"
+        self.missed += code == 70
+        return children
 
 
 @pytest.mark.slow
@@ -108,7 +117,9 @@ def test_ten_kills_of_a_post_training_build(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_tensorflow_killed_at_ten_moments(tmp_path: Path) -> None:
     recipe = copied(tmp_path / "project", "digits_post_training.toml")
-    kill_times(recipe, tmp_path, kill_tensorflow, times=10, seed=22)
+    killer = TensorFlowKiller()
+    kill_times(recipe, tmp_path, killer, times=14, seed=22)
+    assert killer.missed >= 10
 
 
 @pytest.mark.slow
