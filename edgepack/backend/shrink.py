@@ -53,7 +53,7 @@ def shrink(
     """
     session.seed_everything(seed)
     before = rebuild.read(Path(source))
-    frozen, shapes = _frozen(before, layers), rebuild.shapes(before)
+    frozen, shapes = _frozen(before, layers, settings["mode"]), rebuild.shapes(before)
     notes: list[Note] = [_note(name, "cut: the promise about its weights ends here") for name in keep]
     report(TITLE, 0.0)
     if settings["mode"] == "exact":
@@ -71,14 +71,17 @@ def shrink(
     return {**found, "layers": _channels(before, after)}
 
 
-def _frozen(graph: Graph, layers: Mapping[str, object]) -> dict[str, str]:
-    """Layer → why its channels must stay: shared, looking at all channels together, or not selected."""
+def _frozen(graph: Graph, layers: Mapping[str, object], mode: str) -> dict[str, str]:
+    """Layer → why its channels must stay: looking at all channels together, shared, or not selected.
+
+    A shared layer may be narrowed, in all of its places alike; what is constant in one place need not be in another.
+    """
     frozen = {}
     for layer in graph.layers.values():
         calls = graph.calls_of(layer.name)
         if layer.kind in MIXING:
             frozen[layer.name] = f'layer "{layer.name}" ({layer.kind}) looks at all channels together'
-        elif layer.weights and calls > 1:
+        elif layer.weights and calls > 1 and mode != "structured":
             frozen[layer.name] = (
                 f'layer "{layer.name}" is called {calls} times: one kernel serves several places'
             )

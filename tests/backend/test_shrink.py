@@ -171,6 +171,19 @@ def test_unimportant_channels_go_first_and_cost_nothing(tmp_path: Path) -> None:
     assert np.abs(outputs_of(model, inputs)[0] - outputs_of(small, inputs)[0]).max() < 0.02
 
 
+def test_a_shared_layer_is_narrowed_in_all_of_its_places_alike(tmp_path: Path) -> None:
+    model = made(shared)
+    kernel, bias = model.get_layer("eye").get_weights()
+    kernel[..., [0, 2, 3, 7]] *= 1e-4
+    bias[[0, 2, 3, 7]] = 0.0
+    model.get_layer("eye").set_weights([kernel, bias])
+    small, answer = shrunk(model, tmp_path, keep=0.6, only=["eye"])
+    assert channels(answer)["eye"] == 4 and small.get_layer("both").get_weights()[0].shape[2] == 8
+    inputs = inputs_of(model, seed=11)
+    for mine, theirs in zip(outputs_of(model, inputs), outputs_of(small, inputs), strict=True):
+        assert np.abs(mine - theirs).max() < 0.02
+
+
 def test_refitting_beats_plain_cutting(tmp_path: Path) -> None:
     """Channels that repeat others cost nothing, since what reads them takes the others instead."""
     model = made(chain)
