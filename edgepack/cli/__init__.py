@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import gc
-import importlib.util
+import importlib
 import os
 import signal
 import sys
+import types
 from pathlib import Path
-from types import FrameType
 from typing import Any, Final
 
 import click
@@ -109,8 +109,7 @@ def group() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command and ends the process with the promised exit code."""
-    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for them reads every distribution
-    _import_when_used("importlib.metadata")  # what pydantic would have looked with
+    _without_plugins()
     if asked := os.environ.get(COMPLETE):
         from click.shell_completion import shell_complete
 
@@ -127,15 +126,15 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(code)
 
 
-def _import_when_used(name: str) -> None:
-    """A module of the standard library that others import at their top and that is hardly ever used."""
-    if name in sys.modules or (spec := importlib.util.find_spec(name)) is None or spec.loader is None:
-        return
-    spec.loader = importlib.util.LazyLoader(spec.loader)
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    package, _, last = name.rpartition(".")
-    setattr(sys.modules[package], last, module)  # as an import does
-    spec.loader.exec_module(module)
+def _without_plugins() -> None:
+    """pydantic validates without plugins of others, as PYDANTIC_DISABLE_PLUGINS asks of it in children, too.
+
+    Looking for them reads every distribution; the module that looks imports parsers of e-mail, and is not loaded at all.
+    """
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    looking = types.ModuleType("pydantic.plugin._loader")
+    looking.get_plugins = tuple  # type: ignore[attr-defined]
+    sys.modules.setdefault(looking.__name__, looking)
 
 
 def run(arguments: list[str] | None = None, commands: click.Group | None = None) -> int:
@@ -177,7 +176,7 @@ def _told(error: Exception) -> int:
     return own.exit_code
 
 
-def _terminate(number: int, frame: FrameType | None) -> None:
+def _terminate(number: int, frame: types.FrameType | None) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # whoever says it twice does not want to wait
     raise Terminated
 

@@ -52,9 +52,19 @@ epochs = 32
 learning_rate = 1e-3
 batch_size = 64
 mirror = true
+shift = 4
 distill = { alpha = 0.9, temperature = 4.0, hidden = 5.0 }
+[[stage]]
+use = "finetune"
+[stage.train]
+epochs = 32
+learning_rate = 1e-3
+batch_size = 64
+mirror = true
+distill = { alpha = 0.9, temperature = 4.0 }
 """
-"""Narrowed inside the blocks only: what flows between them keeps its width, and is held to the teacher's."""
+"""Narrowed inside the blocks only: what flows between them keeps its width, and is held to the teacher's at first; then
+only the answers are (FitNets: hints before soft targets)."""
 
 
 def result(folder: Path, models: Path, name: str, stages: str, drop: float) -> BuildResult:
