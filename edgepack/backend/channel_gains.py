@@ -18,6 +18,7 @@ from edgepack.backend.statistics_inputs import samples_of
 from edgepack.backend.statistics_labels import drawn
 from edgepack.gate.couplings import Couplings
 from edgepack.gate.graph import Graph
+from edgepack.numerics.layer_statistics import DOUBT
 
 SAMPLES: Final = 512
 BATCH: Final = 32
@@ -45,7 +46,7 @@ def gains(
     if not places:
         return {}
     model, tensors = rebuild.build_with_tensors(graph)
-    heads = [drawn(tensor) for tensor in model.outputs]
+    heads = [drawn(tensor, DOUBT) for tensor in model.outputs]
     makers = [tensors[number][0] for number in places]
     probe = tf_keras.Model(model.inputs, {"made": makers, "heads": [head.tensor for head in heads]})
     given = samples_of(model, calibration, SAMPLES, seed)

@@ -40,6 +40,7 @@ def statistics(
     seed: int,
     samples: int,
     report: Report,
+    doubt: float = layer_statistics.DOUBT,
 ) -> dict[str, Any]:
     """Writes a file of `numerics.layer_statistics` for a candidate.
 
@@ -49,6 +50,7 @@ def statistics(
       calibration: ``Dataset.to_json()``; None for made-up inputs, which a note tells.
       seed: of the sampled labels and positions, and of made-up inputs.
       samples: look at so many calibration samples at most.
+      doubt: 0 … 1, share of a uniform guess in what labels are sampled from.
 
     Returns:
       {"kernels": [[layer, role]], "samples": used, "notes": [{"layer", "action", "reason"}]}: a note for each layer
@@ -67,7 +69,7 @@ def statistics(
     if given.made_up:
         reason = "no calibration data: measured on made-up inputs (standard normal, ids uniform); unverified"
         notes.append(_note("", "unverified", reason))
-    found, blind = _measured(model, readings, given, seed, report)
+    found, blind = _measured(model, readings, given, seed, doubt, report)
     notes += [_note(layer, "left alone", reason) for layer, reason in blind]
     layer_statistics.write(Path(target), found)
     notes += [
@@ -87,12 +89,12 @@ def _note(layer: str, action: str, reason: str) -> dict[str, Json]:
 
 
 def _measured(
-    model: Any, readings: Sequence[Reading], given: Samples, seed: int, report: Report
+    model: Any, readings: Sequence[Reading], given: Samples, seed: int, doubt: float, report: Report
 ) -> tuple[dict[tuple[str, str], layer_statistics.LayerStatistics], list[tuple[str, str]]]:
     """Statistics by (layer, role), and (layer, reason) for those that could not be measured."""
     import tensorflow as tf
 
-    probe = _Probe(model, readings, given.count)
+    probe = _Probe(model, readings, given.count, doubt)
     size = max(1, min(BATCH, given.count, BATCH_BYTES // max(1, probe.bytes_per_sample)))
     batches = -(-given.count // size)
     size = given.count // batches  # equal batches: one trace serves them all
@@ -107,11 +109,11 @@ def _measured(
 class _Probe:
     """Runs batches through a model and sums the moments of its kernels."""
 
-    def __init__(self, model: Any, readings: Sequence[Reading], samples: int) -> None:
+    def __init__(self, model: Any, readings: Sequence[Reading], samples: int, doubt: float) -> None:
         import tensorflow as tf
         import tf_keras
 
-        self._heads = [drawn(tensor) for tensor in model.outputs]
+        self._heads = [drawn(tensor, doubt) for tensor in model.outputs]
         self._calls = [
             (reading, model.get_layer(reading.opened.name), number)
             for reading in readings

@@ -5,19 +5,16 @@ with squared error). Their gradients at the logits have the covariance diag(p) �
 enters the statistics, so no label is drawn but a vector Aε of random signs ε with AAᵀ that covariance: the same mean of
 g gᵀ at a fraction of the variance, since a confident model draws the labels that tell something once in a hundred times.
 
-Where a model is certain p(1 − p) is zero, and so would be the price of all that only certain answers rest on: a class
-could be forgotten for nothing. So p is the prediction with a tenth of a uniform guess mixed in.
+Where a model is certain p(1 − p) is zero, and so is the price of all that only certain answers rest on. So p may be the
+prediction with a share of a uniform guess mixed in, see `numerics.layer_statistics.DOUBT`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from edgepack.backend.losses import Head, head, prediction_layer
-
-DOUBT: Final = 0.1
-"""Share of the uniform distribution in what labels are drawn from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,10 +24,12 @@ class Drawn:
     Attributes:
       head: which distribution its labels are drawn from.
       tensor: symbolic; logits for "softmax" and "sigmoid", the output itself for "linear".
+      doubt: 0 … 1, share of the uniform distribution in what labels are drawn from.
     """
 
     head: Head
     tensor: Any
+    doubt: float
 
     def pull(self, values: Any, seed: Any) -> Any:
         """A scalar whose gradient in `values` is one random gradient of a sampled loss, summed over samples.
@@ -44,23 +43,24 @@ class Drawn:
         fixed = tf.stop_gradient(values)
         signs = 2.0 * tf.cast(tf.random.stateless_uniform(tf.shape(values), seed) < 0.5, values.dtype) - 1.0
         if self.head == "softmax":
-            chance = (1.0 - DOUBT) * tf.nn.softmax(fixed) + DOUBT / tf.cast(tf.shape(fixed)[-1], fixed.dtype)
+            guess = 1.0 / tf.cast(tf.shape(fixed)[-1], fixed.dtype)
+            chance = (1.0 - self.doubt) * tf.nn.softmax(fixed) + self.doubt * guess
             part = tf.sqrt(chance) * signs
             gradient = part - chance * tf.reduce_sum(part, axis=-1, keepdims=True)
         elif self.head == "sigmoid":
-            chance = (1.0 - DOUBT) * tf.sigmoid(fixed) + DOUBT / 2.0
+            chance = (1.0 - self.doubt) * tf.sigmoid(fixed) + self.doubt / 2.0
             gradient = tf.sqrt(chance * (1.0 - chance)) * signs
         else:
             gradient = signs
         return tf.reduce_sum(gradient * values)
 
 
-def drawn(tensor: Any) -> Drawn:
-    """How the labels of an output tensor of a live model are drawn."""
+def drawn(tensor: Any, doubt: float) -> Drawn:
+    """How the labels of an output tensor of a live model are drawn, with so much doubt."""
     kind = head(tensor)
     if kind == "linear":
-        return Drawn(head=kind, tensor=tensor)
+        return Drawn(head=kind, tensor=tensor, doubt=doubt)
     layer, node = prediction_layer(tensor)
     if type(layer).__name__ not in ("Activation", "Softmax") or getattr(layer, "axis", -1) != -1:
-        return Drawn(head="linear", tensor=tensor)
-    return Drawn(head=kind, tensor=layer.get_input_at(node))
+        return Drawn(head="linear", tensor=tensor, doubt=doubt)
+    return Drawn(head=kind, tensor=layer.get_input_at(node), doubt=doubt)

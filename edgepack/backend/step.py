@@ -11,6 +11,7 @@ from edgepack.backend.augmentation import Augmentation
 from edgepack.backend.constraints import Constraints
 from edgepack.backend.distillation import SoftTargets
 from edgepack.backend.losses import Head, OutputLoss
+from edgepack.backend.steadying import Steadied
 
 
 class Pruning(Protocol):
@@ -99,6 +100,7 @@ class TrainStep:
       variables: what is trained.
       strategy: tf.distribute strategy, or None.
       augmentation: what the pictures of a batch go through; None where they stay as they are.
+      steadied: kernels whose steps are shortened, if any.
     """
 
     def __init__(
@@ -111,12 +113,13 @@ class TrainStep:
         pruning: Pruning | None,
         strategy: Any,
         augmentation: Augmentation | None = None,
+        steadied: Steadied | None = None,
     ) -> None:
         import tensorflow as tf
 
         self._model, self._variables, self._optimizer = model, list(variables), optimizer
         self._objective, self._constraints, self._pruning = objective, constraints, pruning
-        self._strategy, self._augmentation = strategy, augmentation
+        self._strategy, self._augmentation, self._steadied = strategy, augmentation, steadied or Steadied()
         self.count = tf.Variable(0, dtype=tf.int64, trainable=False)
         optimizer.build(self._variables)
         self.train = tf.function(self._train, reduce_retracing=True)
@@ -129,8 +132,10 @@ class TrainStep:
 
     def _train(self, batch: Any) -> Any:
         """One update; returns the mean loss and score of the batch before it."""
+        before = self._steadied.before()
         found = self._everywhere(self._update, batch)
         # Outside the replicas: every replica then holds the same exact values.
+        self._steadied.shorten(before)
         self.count.assign_add(1)
         if self._pruning is not None:
             self._pruning.update(self.count)

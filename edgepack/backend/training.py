@@ -22,6 +22,7 @@ from edgepack.backend.kernels import kernel_variables
 from edgepack.backend.losses import head, output_losses
 from edgepack.backend.qat import Emulation
 from edgepack.backend.regime import Regime
+from edgepack.backend.steadying import Steadied
 from edgepack.backend.step import Objective, Pruning, TrainStep
 from edgepack.backend.strategy import strategy
 from edgepack.data import Dataset
@@ -99,7 +100,14 @@ def fit(
             if shown is not None:
                 shown.require_pictures(model)
             seen = hidden.exposed(trained, held)
-            step = TrainStep(seen, variables, optimizer, objective, constraints, pruning, plan, shown)
+            steadied = Steadied.of(
+                live, regime.optimizer, regime.learning_rate, emulation.weights if emulation else None
+            )
+            if steadied.told:
+                told.append(_note("", steadied.told))
+            step = TrainStep(
+                seen, variables, optimizer, objective, constraints, pruning, plan, shown, steadied
+            )
             epochs = Epochs(
                 model=trained,
                 step=step,

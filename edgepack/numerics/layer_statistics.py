@@ -23,6 +23,10 @@ from edgepack import errors
 Array: TypeAlias = npt.NDArray[Any]
 Layout: TypeAlias = Literal["whole", "grouped", "depthwise", "blocks"]
 LAYOUTS: Final = ("whole", "grouped", "depthwise", "blocks")
+DOUBT: Final = 0.1
+"""Share of a uniform guess in what labels are sampled from. Where a model is certain, nothing that its answers rest on would
+have a price otherwise, and pruning could forget a class for nothing. A factorization cannot single such weights out, and
+its ranks are better chosen without doubt: ResNet8 at 65 % of its convolutions lost 1.75 points, with a tenth 2.50."""
 FIELDS: Final = ("mean", "covariance", "gradient", "positions", "samples", "layout")
 
 

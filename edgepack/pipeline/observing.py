@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.data import Dataset
+from edgepack.numerics import layer_statistics
 from edgepack.pipeline.workspace import Workspace
 from edgepack.records import Candidate, Json, LedgerEntry, file_sha256
 
@@ -33,13 +34,19 @@ class Observed:
 
 
 def observed(
-    candidate: Candidate, calibration: Dataset | None, workspace: Workspace, *, seed: int
+    candidate: Candidate,
+    calibration: Dataset | None,
+    workspace: Workspace,
+    *,
+    seed: int,
+    doubt: float = layer_statistics.DOUBT,
 ) -> Observed:
     """The folded candidate with its statistics, both found again in the store.
 
     Args:
       calibration: None for made-up inputs (standard normal; ids uniform), which the notes call unverified.
       seed: of sampled labels and positions.
+      doubt: share of a uniform guess in what labels are sampled from.
     """
     folded = _folded(candidate, workspace)
 
@@ -51,6 +58,7 @@ def observed(
             calibration=None if calibration is None else calibration.to_json(),
             seed=seed,
             samples=SAMPLES,
+            doubt=doubt,
         )
 
     parts: dict[str, Json] = {
@@ -58,6 +66,7 @@ def observed(
         "calibration": calibration.sha256 if calibration else None,
         "seed": seed,
         "samples": SAMPLES,
+        "doubt": doubt,
     }
     entry = workspace.produce("layer statistics", parts, make, tensorflow=True)
     record: dict[str, Any] = entry.record

@@ -11,6 +11,7 @@ from typing import Any
 
 from edgepack import errors, gate, plan
 from edgepack.numerics import clustering
+from edgepack.numerics.layer_statistics import DOUBT
 from edgepack.pipeline.observing import Observed, observed
 from edgepack.pipeline.pins import model_sha256
 from edgepack.pipeline.sources import Datasets, Source, open_dataset
@@ -126,7 +127,13 @@ def _run(
     before = worked.candidate
     seen = Observed(candidate=before)
     if settings.uses_statistics:
-        seen = observed(before, datasets.calibration, workspace, seed=recipe.seed)
+        seen = observed(
+            before,
+            datasets.calibration,
+            workspace,
+            seed=recipe.seed,
+            doubt=0.0 if settings.without_doubt else DOUBT,
+        )
         worked.ledger += seen.notes
 
     def make(directory: Path) -> Json:

@@ -8,7 +8,7 @@ Forms: `edgepack.numerics.factorize` (Dense, 1×1, Conv1D; channel and spatial f
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, cast
 
 from pydantic import Field, model_validator
 
@@ -32,6 +32,8 @@ class Factorize(StageSettings):
     A layer whose factors would not save weights *and* multiply-adds at the rank that the goal needs is left
     alone.
     """
+
+    without_doubt: ClassVar[bool] = True
 
     use: Literal["factorize"] = "factorize"
     method: Literal["auto", "kfac", "svd"] = "auto"

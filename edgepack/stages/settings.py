@@ -109,6 +109,8 @@ class StageSettings(BaseModel):
     needs_training_data: ClassVar[bool] = False
     keeps_normalizations: ClassVar[bool] = False
     """Gets the candidate as it is where others that use statistics get the folded one."""
+    without_doubt: ClassVar[bool] = False
+    """Its statistics take the model's answers for as certain as they look, see `numerics.layer_statistics.DOUBT`."""
 
     use: str
     layers: Selector = Field(default_factory=Selector)

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgepack.backend.statistics_labels import DOUBT
 from edgepack.data import Affine, Dataset
 from edgepack.numerics import layer_statistics
-from edgepack.numerics.layer_statistics import LayerStatistics
+from edgepack.numerics.layer_statistics import DOUBT, LayerStatistics
 
 pytestmark = pytest.mark.tensorflow
 RANDOM = np.random.default_rng(3)
