@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 from edgepack import device, embedded, errors, gate, plan
 from edgepack.backend import Backend
@@ -27,10 +28,14 @@ from edgepack.pipeline.weighing import weigh_ahead
 from edgepack.pipeline.workspace import Workspace
 from edgepack.recipe import Recipe, Target
 from edgepack.records import Candidate
-from edgepack.stages import Factorize, StageSettings
+from edgepack.stages import Cluster, Factorize, StageSettings
+from edgepack.stages.training import Training
 from edgepack.store import Store
 
 __all__ = ["Options", "build"]
+
+NONE: Final = Training(epochs=0)
+"""What is tried for a plan is not trained: only the chosen plan is."""
 
 
 def build(
@@ -169,5 +174,8 @@ def _to_target(
         float_permitted=all(each.float_allowed for each in devices),
         judge=lambda artifact: compared(recipe, metric, datasets, original, artifact, workspace),
         factorized=lambda share: run([Factorize(method="kfac", keep=share)], before),
+        clustered=lambda values, per: run(
+            [Cluster(method="obs", clusters=values, per=per, train=NONE)], before
+        ),
     )
     return planned, run(recipe.stages_after_target, worked)

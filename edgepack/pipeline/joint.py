@@ -8,9 +8,10 @@ best within the target ships.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 from edgepack.data import Dataset
 from edgepack.numerics.rate_rounding import Per
@@ -25,11 +26,25 @@ from edgepack.records import Claim, Json, LedgerEntry
 from edgepack.stages.quantize import Quantize
 
 STAGE: Final = "joint plan"
-MOST_STRUCTURES: Final = 4
+PerLayer: TypeAlias = Literal["channel", "layer"]
+"""Whether a channel or a whole kernel shares its values."""
+MOST_STRUCTURES: Final = 6
 OTHER_SHARE: Final = 0.6
 """Share of the weights that is kept where factorizing is tried for the sake of accuracy."""
 LEAST_SHARE, SHARE_AIM = 0.05, 0.97
+LEAST_SLOPE: Final = 1e-3
+LARGEST_LEAP: Final = 0.3
+"""No structure keeps less than this share of the one before it."""
 """Share of the weights that factorizing keeps at least, and how far below the limit the next structure aims."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Tried:
+    """Points that were made of one model."""
+
+    maker: Maker
+    points: Sequence[Point]
+    basis: Worked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +84,7 @@ def carried_out(
     float_permitted: bool,
     judge: Evaluate,
     factorized: Callable[[float], Worked],
+    clustered: Callable[[int, PerLayer], Worked],
 ) -> tuple[Planned, Worked]:
     """Plans for what the stages left.
 
@@ -79,6 +95,7 @@ def carried_out(
     Args:
       judge: compares an artifact with the original model.
       factorized: `worked` with so large a share of its weights kept, at the ranks at which the model loses least.
+      clustered: `worked` with so many values in every kernel, or in every channel of it.
 
     Returns:
       The plan, and what it was carried out on with its candidate, claims and ledger.
@@ -99,40 +116,78 @@ def carried_out(
         return Search(target, maker)
 
     share, basis = 1.0, worked
-    made: list[tuple[Search, Worked]] = []
+    made: list[_Tried] = []
+    seen: list[tuple[float, float]] = []
     for _ in range(MOST_STRUCTURES):
-        made.append((search_on(basis), basis))
-        surplus = made[-1][0].surplus()
+        search = search_on(basis)
+        made.append(_Tried(maker=search.maker, points=search.points, basis=basis))
+        surplus = search.surplus()
         if surplus <= 1.0:
-            made[-1][0].run()
+            search.run()
             break
-        share = max(LEAST_SHARE, share / surplus * SHARE_AIM)
+        seen.append((share, surplus))
+        share = _next_share(seen)
         basis = factorized(share)
-    if share == 1.0 and target.delivered_bytes is not None and _strained(target, made[0][0]):
-        basis = factorized(OTHER_SHARE)
-        made.append((search_on(basis), basis))
-        made[-1][0].run(aside=False)
+    if share == 1.0 and target.delivered_bytes is not None:
+        made += _evenly(search, clustered)
+        if _strained(target, [point for tried in made for point in tried.points]):
+            basis = factorized(OTHER_SHARE)
+            search = search_on(basis)
+            search.run(aside=False)
+            made.append(_Tried(maker=search.maker, points=search.points, basis=basis))
     return _settled(target, recipe, made)
 
 
-def _strained(target: Target, search: Search) -> bool:
+def _next_share(seen: Sequence[tuple[float, float]]) -> float:
+    """Share of the weights at which the limits are expected to be met, by the last two that were tried.
+
+    Multiply-adds fall much more slowly than weights where most weights are in a Dense layer.
+
+    Args:
+      seen: (share, how many times too much the structure cost), at least one.
+    """
+    share, surplus = seen[-1]
+    slope = 1.0
+    if len(seen) > 1 and seen[-2][0] > share:
+        before, cost = seen[-2]
+        slope = max(LEAST_SLOPE, math.log(cost / surplus) / math.log(before / share))
+    wanted = share * math.exp(math.log(SHARE_AIM / surplus) / slope)
+    return max(LEAST_SHARE, wanted, LARGEST_LEAP * share)
+
+
+def _evenly(search: Search, clustered: Callable[[int, PerLayer], Worked]) -> list[_Tried]:
+    """Models of which every kernel has as many values, as a plan beside the others."""
+    bases: list[Worked] = []
+
+    def point(values: int, per: Per) -> Point:
+        bases.append(clustered(values, _claimed(per)))
+        return search.maker.of(bases[-1].candidate, per, promised={claim.layer for claim in bases[-1].claims})
+
+    points = search.even(point)
+    return [
+        _Tried(maker=search.maker, points=[each], basis=basis)
+        for each, basis in zip(points, bases, strict=True)
+    ]
+
+
+def _strained(target: Target, points: Sequence[Point]) -> bool:
     """Whether the best point loses more than chance explains."""
-    return best_of(target, search.points).metric.interval[0] > 0.0
+    return best_of(target, points).metric.interval[0] > 0.0
 
 
-def _settled(target: Target, recipe: Recipe, made: Sequence[tuple[Search, Worked]]) -> tuple[Planned, Worked]:
-    every = [point for search, _ in made for point in search.points]
+def _settled(target: Target, recipe: Recipe, made: Sequence[_Tried]) -> tuple[Planned, Worked]:
+    every = [point for tried in made for point in tried.points]
     chosen = best_of(target, every)
-    search, basis = next(each for each in made if chosen in each[0].points)
+    maker, basis = next((tried.maker, tried.basis) for tried in made if chosen in tried.points)
     front = tuple(sorted(every, key=lambda point: point.weighed.sizes.delivered_bytes))
     found = Planned(
         chosen=chosen,
         front=front,
-        settings=search.maker.quantize(chosen.per),
-        refinable=search.maker.settings.model_copy(update={"weights": chosen.per, "equalize": False}),
+        settings=maker.quantize(chosen.per),
+        refinable=maker.settings.model_copy(update={"weights": chosen.per, "equalize": False}),
         claims=_claims(chosen),
         keep=_keep(chosen),
-        ledger=(*search.maker.observed.notes, *_ledger(chosen, front)),
+        ledger=(*maker.observed.notes, *_ledger(chosen, front)),
     )
     worked = replace(
         basis,
@@ -159,7 +214,7 @@ def _claims(point: Point) -> tuple[Claim, ...]:
     return tuple(claims)
 
 
-def _claimed(per: Per) -> Literal["channel", "layer"]:
+def _claimed(per: Per) -> PerLayer:
     """A plan's scaling in the words of claims and of training."""
     return "channel" if per == "channel" else "layer"
 

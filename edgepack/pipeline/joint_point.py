@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,9 +33,9 @@ class Point:
     """A plan with what came of it.
 
     Attributes:
-      plan: what was decided for each kernel.
+      plan: what was decided for each kernel; {} where a stage did it.
       per: how kernels are scaled in the .tflite.
-      predicted_error: rise of the loss that the plan was chosen by.
+      predicted_error: rise of the loss that the plan was chosen by; None without a plan.
       predicted_bytes: delivered, of the planned kernels alone.
       candidate: the Keras model.
       found: layer → zeros and distinct values, as the file holds them.
@@ -43,7 +43,7 @@ class Point:
 
     plan: Plan
     per: Per
-    predicted_error: float
+    predicted_error: float | None
     predicted_bytes: float
     candidate: Candidate
     found: Mapping[str, Mapping[str, Json]]
@@ -99,6 +99,20 @@ class Maker:
     def point(self, plan: Plan, per: Per, *, predicted_error: float, predicted_bytes: float) -> Point:
         """Carries a plan out; what was made before is found in the store."""
         candidate, found = self._carried_out(plan, per)
+        return replace(
+            self.of(candidate, per, promised=found),
+            plan=plan,
+            predicted_error=predicted_error,
+            predicted_bytes=predicted_bytes,
+            found=found,
+        )
+
+    def of(self, candidate: Candidate, per: Per, *, promised: Iterable[str]) -> Point:
+        """The point of a candidate whose weights are rounded and shared already.
+
+        Args:
+          promised: layers whose values must stay as they are.
+        """
         made = quantized(
             "quantize",
             candidate,
@@ -107,15 +121,15 @@ class Maker:
             self.workspace,
             seed=self.seed,
             float_permitted=self.float_permitted,
-            promised=found,
+            promised=set(promised),
         )
         return Point(
-            plan=plan,
+            plan={},
             per=per,
-            predicted_error=predicted_error,
-            predicted_bytes=predicted_bytes,
+            predicted_error=None,
+            predicted_bytes=0.0,
             candidate=candidate,
-            found=found,
+            found={},
             made=made,
             weighed=weighed(made.artifact, self.workspace),
             metric=self.evaluate(made.artifact),

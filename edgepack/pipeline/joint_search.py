@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +26,12 @@ ASIDE: Final = (0.85, 1.2)
 """Further points, as multiples of the byte budget: what less and more bytes would have given."""
 FILE_BYTES, KERNEL_BYTES, PREDICTED_RATIO = 300.0, 100.0, 1.03
 """What a file takes beside the codes of its kernels, until the first point is weighed."""
+EVEN: Final = (128, 64, 48, 32, 24, 16, 12, 8, 6, 4)
+"""Values in a kernel that are tried where all kernels are treated alike."""
+CODED: Final = 0.95
+"""Bits that a value takes, delivered, as a share of what as many equally frequent values take."""
+EVEN_TRIES: Final = 2
+"""Points that it may take to come within the bytes."""
 LEAST_STEP: Final = 0.05
 """Where only the drop is limited: two sizes closer than this are not told apart."""
 
@@ -72,6 +78,31 @@ class Search:
             return 0.0
         costs = self._at(self._target.delivered_bytes or math.inf).costs()
         return max(costs[name] / limit for name, limit in structural.items())
+
+    def even(self, clustered: Callable[[int, Per], Point]) -> list[Point]:
+        """Plain clustering within the wanted bytes, all kernels alike, for the case that the predicted errors mislead.
+
+        They do in small networks that are sensitive everywhere, and no plan may be worse than what is simpler.
+
+        Args:
+          clustered: the point of so many values in every kernel, scaled so.
+        """
+        limit = self._target.delivered_bytes
+        if limit is None:
+            return []
+        facts = gate.layer_facts(gate.read(self.maker.observed.candidate.path, custom=self.maker.custom))
+        weights = sum(kernel.array.size for layer in facts for kernel in layer.kernels)
+        found: list[Point] = []
+        a_bit, most = CODED * weights / 8, self._room(float(limit))
+        for values in EVEN:
+            if a_bit * math.log2(values) > most:
+                continue
+            found.append(clustered(values, self._per))
+            size = float(found[-1].weighed.sizes.delivered_bytes)
+            if size <= limit or len(found) == EVEN_TRIES:
+                break
+            a_bit, most = size / math.log2(values), float(limit)  # from now on by what was found
+        return found
 
     def _scored(self, per: Per) -> dict[str, Table]:
         """The choices of every kernel, computed once."""
@@ -175,7 +206,7 @@ def best_of(target: Target, points: Sequence[Point]) -> Point:
         return min(points, key=lambda point: max(missed(target, point).values()))
     if not target.limits():
         return min(within, key=lambda point: point.weighed.sizes.delivered_bytes)
-    return min(within, key=lambda point: (point.metric.drop, point.predicted_error))
+    return min(within, key=lambda point: (point.metric.drop, point.weighed.sizes.delivered_bytes))
 
 
 def missed(target: Target, point: Point) -> dict[str, float]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgepack.backend import Backend
+from edgepack.pipeline.joint import _next_share
 from tests.pipeline.conftest import Built, built, copied
 
 pytestmark = pytest.mark.tensorflow
@@ -156,3 +157,10 @@ target = {{ delivered_bytes = {limit} }}
     assert metric is not None
     assert score is None or metric.tflite_value >= score
     assert drop is None or metric.drop <= drop
+
+
+def test_the_next_structure_goes_by_what_the_last_ones_came_to() -> None:
+    assert _next_share([(1.0, 1.25)]) == pytest.approx(0.97 / 1.25)
+    # Half of the weights saved a tenth of the cost: the tenth that is still too much takes much more than a tenth of them.
+    assert 0.15 <= _next_share([(1.0, 1.2), (0.5, 1.1)]) <= 0.3
+    assert _next_share([(0.06, 2.0), (0.05, 2.0)]) == _next_share([(0.05, 9.0), (0.05, 9.0)]) == 0.05
