@@ -18,7 +18,7 @@ import numpy as np
 
 from edgepack.backend.kernels import kernel_variables
 
-LARGEST_STEP: Final = 0.02
+LARGEST_STEP: Final = 0.05
 """Of the root mean square of a kernel's weights."""
 BY_RATE: Final = ("adam", "adamw", "rmsprop")
 """Optimizers whose steps are about as long as the learning rate."""
