@@ -262,7 +262,7 @@ def _edited(calibrated: bytes, prepared: Prepared, scheme: str) -> bytes:
     learned_ranges.give(model, prepared.ranges if scheme == "int8" else {})
     model.narrow_inputs(prepared.mixed)
     quiet = silence.give_ranges(model) if scheme == "int8" else []  # int16 has codes enough
-    reason = "always zero in the calibration data: quantized with the range of its neighbours"
+    reason = "always zero, or next to it, in the calibration data: quantized with the range of its neighbours"
     prepared.notes.extend(_note(name, reason) for name in quiet)
     edited = quiet or prepared.mixed or (prepared.ranges and scheme == "int8")
     return model.to_bytes() if edited else calibrated

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Final
 
 from edgepack import errors
@@ -37,6 +38,12 @@ NEXT_STEPS: Final[dict[type[errors.EdgepackError], str]] = {
     errors.EdgepackError: "report it with the message above",
 }
 """By class; a class that is not here takes its nearest parent's."""
+OF_A_FILE: Final = frozenset({signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV, signal.SIGBUS})
+"""Signals that kernels end by on a model that they cannot compute; more memory changes nothing."""
+CRASHED: Final = (
+    "look at the model with 'edgepack inspect', try another runtime (--runtime) or other [quantize] settings, and report "
+    "it with the message above: finished steps are kept"
+)
 
 
 def next_step(error: errors.EdgepackError) -> str:
@@ -46,4 +53,6 @@ def next_step(error: errors.EdgepackError) -> str:
       >>> next_step(errors.RecipeError("recipe.toml: not valid TOML"))
       "mend the recipe, then 'edgepack check RECIPE'; recipes/README.md lists every key"
     """
+    if type(error) is errors.ChildCrashError and error.signal in OF_A_FILE:
+        return CRASHED
     return next(NEXT_STEPS[kind] for kind in type(error).__mro__ if kind in NEXT_STEPS)

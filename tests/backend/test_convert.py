@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgepack import errors, gate, tflite
+from edgepack import errors, gate, runtime, tflite
 from edgepack.gate.facts import layer_facts
 from tests.backend.converting_cases import Converted, converted
 from tests.backend.training_cases import picture_net, pictures
@@ -69,6 +69,20 @@ def _all_located(candidate: Path, made: Converted) -> None:
         found = tflite.invariants.locate(layer, kernel, made.model)
         assert found, (layer.name, kernel.role)
         assert sum(part.stored.size for part in found) == kernel.array.size
+
+
+@pytest.mark.parametrize("size", [1e-3, 1e-7, 0.0])
+def test_a_signal_that_dies_away_still_runs_on_the_reference_kernels(size: float, tmp_path: Path) -> None:
+    """As in deep networks of random weights: Softmax's reference kernel ends the process where the scale is too small."""
+    net = picture_net()
+    for layer in net.layers:
+        layer.set_weights([size * weights for weights in layer.get_weights()])
+    made = converted(net, {"image": pictures()[0]}, tmp_path)
+    vectors = {"image": np.zeros((2, 8, 8, 2), np.int8)}
+    found = runtime.run_kernels(made.path, vectors, ("reference", "default"))
+    for outputs in found.values():
+        (classes,) = outputs.values()
+        assert np.abs(classes - classes.mean()).max() <= 1  # nothing is left to tell the classes apart
 
 
 @pytest.mark.parametrize(("io", "dtype"), [("float32", "float32"), ("uint8", "uint8")])

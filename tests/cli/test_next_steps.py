@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -42,6 +43,13 @@ def test_every_class_has_a_next_step_of_its_own_kind(kind: type[errors.EdgepackE
         assert kind in NEXT_STEPS
     else:
         assert step != NEXT_STEPS[errors.EdgepackError]
+
+
+def test_kernels_that_give_up_are_not_helped_by_memory() -> None:
+    kind = errors.ChildCrashError
+    assert "memory" in next_step(kind("out of it", cause="memory"))
+    assert "memory" in next_step(kind("ended", cause="signal", signal=signal.SIGKILL))
+    assert "--runtime" in next_step(kind("ended", cause="signal", signal=signal.SIGABRT))
 
 
 @pytest.mark.parametrize(
