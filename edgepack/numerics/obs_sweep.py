@@ -32,6 +32,8 @@ DAMPING: Final = 0.01
 """Added to the diagonal of Σ, as a share of its mean: inputs that calibration never moved count a little."""
 HARDER: Final = (0.0, 0.09, 0.9)
 """Further shares, added one after the other where a covariance is not positive definite."""
+LEAST_VARIANCE: Final = 1e-30
+"""Mean variance of a group's inputs below which single precision, in which it was summed, has no digits left."""
 FLOOR: Final = 1e-4
 """Least E[g_c²] of an output, as a share of the mean: one that never mattered in calibration counts a little."""
 
@@ -69,7 +71,7 @@ class Curvature:
         diagonal = np.arange(solid.shape[-1])
         mean = solid[:, diagonal, diagonal].mean(axis=1)
         # A group whose inputs never move has nothing to weigh by: every weight counts the same.
-        solid[:, diagonal, diagonal] += np.where(mean > 0, damping * mean, 1.0)[:, None]
+        solid[:, diagonal, diagonal] += np.where(mean > LEAST_VARIANCE, damping * mean, 1.0)[:, None]
         order = np.argsort(-solid[:, diagonal, diagonal].mean(axis=0), kind="stable")
         # With the order reversed, the inverse of the Cholesky factor is U reversed: Σ⁻¹ itself is not needed.
         backward = order[::-1]
@@ -192,8 +194,17 @@ def example(covariance: Any, outputs: int = 1) -> LayerStatistics:
 def _lower(solid: Array, mean: Array, order: Array) -> Array:
     """Cholesky factors of Σ + λ I in the given order; `solid` gains as much more λ as that takes.
 
-    Few samples leave the covariance of many inputs singular, and single precision leaves it slightly negative.
+    Few samples leave the covariance of many inputs singular, and single precision leaves it slightly negative. Where
+    even ten times the damping is too little, what inputs have in common is not known, and their variances alone count.
+
+    Raises:
+      BadInputError: not finite.
     """
+    if not np.isfinite(solid).all():
+        raise BadInputError(
+            "the covariance of a layer's inputs is not finite: its activations overflow on the calibration samples; "
+            "expected inputs in the range that the model was trained on"
+        )
     diagonal = np.arange(solid.shape[-1])
     for more in HARDER:
         solid[:, diagonal, diagonal] += more * np.maximum(mean, 0.0)[:, None]
@@ -201,9 +212,10 @@ def _lower(solid: Array, mean: Array, order: Array) -> Array:
             return np.linalg.cholesky(solid[:, order[:, None], order])
         except np.linalg.LinAlgError:
             continue
-    raise BadInputError(
-        "the covariance of a layer's inputs is not positive definite; expected more calibration samples"
-    )
+    variances = np.maximum(solid[:, diagonal, diagonal], np.maximum(mean, LEAST_VARIANCE)[:, None])
+    solid[:] = 0.0
+    solid[:, diagonal, diagonal] = variances
+    return np.linalg.cholesky(solid[:, order[:, None], order])
 
 
 def _lower_inverse(lower: Array) -> Array:

@@ -12,7 +12,6 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from edgepack.errors import BadInputError
 from edgepack.numerics.layer_statistics import LayerStatistics
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -21,41 +20,6 @@ DAMPING = 1e-2
 """Default share of the mean variance that is added to every variance before a covariance is inverted."""
 INPUT_FLOOR, GRADIENT_FLOOR = 1e-6, 1e-5
 """Shares of the largest eigenvalue below which eigenvalues of Σ and G are lifted, so that their roots invert."""
-
-
-def inverse_factor(covariance: Array, damping: float = DAMPING) -> Array:
-    """Upper Cholesky factor U of (Σ + λI)⁻¹ = UᵀU, λ = damping · tr Σ / d.
-
-    Row i of U tells how an error in weight i is best made up for by the weights after it (Frantar and Alistarh,
-    "Optimal Brain Compression", 2022).
-
-    Args:
-      covariance: [d, d], symmetric, positive semi-definite.
-      damping: > 0 where Σ may be singular.
-
-    Returns:
-      [d, d] upper triangular with a positive diagonal.
-
-    Raises:
-      BadInputError: Σ + λI is not positive definite.
-
-    Example:
-      >>> inverse_factor(np.diag([4.0, 1.0]), damping=0.0).tolist()
-      [[0.5, 0.0], [0.0, 1.0]]
-    """
-    damped = np.array(covariance, np.float64)
-    size = len(damped)
-    mean_variance = max(float(np.trace(damped)) / size, float(np.finfo(np.float64).tiny))
-    damped[np.diag_indices(size)] += damping * mean_variance
-    try:
-        lower = np.linalg.cholesky(damped[::-1, ::-1])
-    except np.linalg.LinAlgError as error:
-        raise BadInputError(
-            f"a covariance of {size} inputs is not positive definite at damping {damping:g}; expected more damping"
-        ) from error
-    # Both axes turned round, LLᵀ becomes RRᵀ with R upper, so (RRᵀ)⁻¹ = UᵀU for U = R⁻¹.
-    inverse: Array = np.triu(np.linalg.inv(lower[::-1, ::-1]))
-    return inverse
 
 
 def square_root(matrix: Array, floor: float = INPUT_FLOOR) -> tuple[Array, Array]:

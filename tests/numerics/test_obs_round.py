@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from edgepack.errors import BadInputError
 from edgepack.numerics.obs_cluster import table_shape
 from edgepack.numerics.obs_round import plain, round_to_grid
-from edgepack.numerics.obs_sweep import Curvature
+from edgepack.numerics.obs_sweep import Curvature, example
 from edgepack.numerics.obs_tables import on_grid, scales
 from tests.numerics.obs_cases import kernels, moments, total
 
@@ -70,3 +70,25 @@ def test_impossible_requests_are_refused() -> None:
             round_to_grid(np.ones((1, 3, 1)), curvature, bits)
     with pytest.raises(BadInputError, match="NaN"):
         round_to_grid(np.full((1, 3, 1), np.inf), curvature, 4)
+
+
+@pytest.mark.parametrize(
+    ("variance", "rounding"),
+    [(0.0, 0.0), (1e-38, 1e-37), (1e-20, 1e-19), (-1e-45, 1e-44), (1.0, 3.0)],
+    ids=["dead", "underflow", "tiny", "negative", "indefinite"],
+)
+def test_inputs_that_hardly_move_are_rounded_all_the_same(variance: float, rounding: float) -> None:
+    """Sums in single precision leave a covariance that is none where a network of random weights dies away."""
+    generator = np.random.default_rng(1)
+    noise = generator.normal(size=(20, 20)) * rounding
+    covariance = variance * np.eye(20) + (noise + noise.T) / 2 * (1 - np.eye(20))
+    curvature = Curvature.of(example(covariance, outputs=4))
+    weights = generator.normal(size=(1, 20, 4))
+    found = round_to_grid(weights, curvature, 8)
+    assert np.isfinite(curvature.factor).all()
+    assert np.abs(found.weights - weights).max() < 0.05
+
+
+def test_inputs_that_overflow_are_refused() -> None:
+    with pytest.raises(BadInputError, match="not finite"):
+        Curvature.of(example(np.full((2, 2), np.inf)))

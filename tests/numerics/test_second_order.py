@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from edgepack import errors
 from edgepack.numerics import layer_statistics
 from edgepack.numerics.layer_statistics import LayerStatistics
-from edgepack.numerics.second_order import corrected_bias, inverse_factor, loss_increase, square_root
+from edgepack.numerics.second_order import corrected_bias, loss_increase, square_root
 
 SEEDS = st.integers(0, 100)
 LAYOUTS = {
@@ -36,23 +36,6 @@ def moments(layout: str, seed: int) -> LayerStatistics:
         samples=9,
         layout=layout,  # type: ignore[arg-type]
     )
-
-
-@given(seed=SEEDS, size=st.integers(1, 9), damping=st.floats(1e-4, 1.0))
-@settings(max_examples=40)
-def test_the_inverse_factor_is_upper_and_makes_the_inverse(seed, size, damping) -> None:
-    spread = np.random.default_rng(seed).normal(size=(size, 3))
-    covariance = spread @ spread.T
-    upper = inverse_factor(covariance, damping)
-    solid = covariance + damping * np.trace(covariance) / size * np.eye(size)
-    np.testing.assert_allclose(upper.T @ upper @ solid, np.eye(size), atol=1e-7)
-    np.testing.assert_array_equal(upper, np.triu(upper))
-    assert (np.diag(upper) > 0).all()
-
-
-def test_what_is_not_a_covariance_is_refused() -> None:
-    with pytest.raises(errors.BadInputError, match="not positive definite at damping 0"):
-        inverse_factor(np.diag([1.0, -2.0]), 0.0)
 
 
 @given(seed=SEEDS, size=st.integers(1, 8))
