@@ -8,8 +8,9 @@ quantize; the integers are always the converter's own.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -68,12 +69,16 @@ class Choices:
         return ", ".join(said) or "plain"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class _Basis:
-    """A float model with ranges, and what its tensors held."""
+    """A float model with ranges, and what its tensors hold, for the choices that look at it."""
 
     path: Path
-    observed: Mapping[int, Observed]
+    observe: Callable[[Path], Mapping[int, Observed]]
+
+    @cached_property
+    def observed(self) -> Mapping[int, Observed]:
+        return self.observe(self.path)
 
 
 @dataclass
@@ -99,7 +104,6 @@ class Refiner:
     _bases: dict[tuple[bool, bool], _Basis] = field(default_factory=dict)
 
     def __enter__(self) -> Refiner:
-        from edgepack import runtime
         from edgepack.data.subset import subset
 
         self._scratch = tempfile.TemporaryDirectory(prefix="refining-", dir=self.parent)
@@ -115,10 +119,7 @@ class Refiner:
         self.answer = self._call(
             "convert", **{**self.conversion, "target": str(calibrated), "calibrate_only": True}
         )
-        self._bases[(False, False)] = self._observed(calibrated)
-        runtime.predict(calibrated, self.held, self._folder / "float.npz")
-        with np.load(self._folder / "float.npz") as found:
-            self._float_answers = dict(found)
+        self._bases[(False, False)] = _Basis(path=calibrated, observe=self._observed)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -150,12 +151,19 @@ class Refiner:
 
     def divergences(self, path: Path) -> npt.NDArray[np.float64]:
         """How far a file's answers lie from the float model's on each sample held back."""
+        return divergence(self._float_answers, self._answers(path))
+
+    @cached_property
+    def _float_answers(self) -> dict[str, Array]:
+        return self._answers(self._bases[(False, False)].path)
+
+    def _answers(self, path: Path) -> dict[str, Array]:
         from edgepack import runtime
 
         target = self._folder / "answers.npz"
         runtime.predict(path, self.held, target)
         with np.load(target) as found:
-            return divergence(self._float_answers, dict(found))
+            return dict(found)
 
     def noise(self, path: Path, choices: Choices) -> list[LayerNoise]:
         """The layers of a file by the noise that they add, worst first."""
@@ -191,15 +199,14 @@ class Refiner:
     def _call(self, operation: str, **arguments: Json) -> dict[str, Any]:
         return self.backend.call(operation, timeout_s=self.timeout_s, **arguments)
 
-    def _observed(self, path: Path) -> _Basis:
+    def _observed(self, path: Path) -> Mapping[int, Observed]:
         from edgepack.runtime import tensors
         from edgepack.tflite.calibrated import Calibrated
 
         seen = list(Calibrated(path.read_bytes()).ranges())
-        observed = tensors.observe(
+        return tensors.observe(
             path, self.fitted, seen, self._folder, floors=self._floors, timeout_s=self.timeout_s
         )
-        return _Basis(path=path, observed=observed)
 
     def _basis(self, choices: Choices) -> _Basis:
         key = (choices.equalize, choices.equalize and choices.per_tensor)
@@ -216,7 +223,7 @@ class Refiner:
             self.equalized_pairs = max(self.equalized_pairs, len(changed))
             path = self._folder / f"equalized_{choices.per_tensor}.tflite"
             path.write_bytes(model.to_bytes())
-            self._bases[key] = self._observed(path) if changed else before
+            self._bases[key] = _Basis(path=path, observe=self._observed) if changed else before
         return self._bases[key]
 
     def _edited(self, choices: Choices) -> bytes:
