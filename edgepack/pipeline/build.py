@@ -21,7 +21,7 @@ from edgepack.pipeline.quantizing import float_baseline
 from edgepack.pipeline.reporter import Reporter
 from edgepack.pipeline.result import BuildResult
 from edgepack.pipeline.rounding import rounded
-from edgepack.pipeline.run import Options, Run, compared
+from edgepack.pipeline.run import Options, Run, compared_later
 from edgepack.pipeline.sources import Datasets, Source, import_candidate, open_data, open_source, warm_up
 from edgepack.pipeline.steps import Worked, run_steps
 from edgepack.pipeline.weighing import weigh_ahead
@@ -172,7 +172,7 @@ def _to_target(
         datasets.calibration,
         workspace,
         float_permitted=all(each.float_allowed for each in devices),
-        judge=lambda artifact: compared(recipe, metric, datasets, original, artifact, workspace),
+        judge=lambda artifact: compared_later(recipe, metric, datasets, original, artifact, workspace),
         factorized=lambda share: run([Factorize(method="kfac", keep=share)], before),
         clustered=lambda values, per: run(
             [Cluster(method="obs", clusters=values, per=per, train=NONE)], before

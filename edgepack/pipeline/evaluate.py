@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -76,12 +77,22 @@ def tflite_answers(artifact: Artifact, dataset: Dataset, workspace: Workspace) -
     def done(fraction: float) -> None:
         workspace.reporter.progress(f"{dataset.count:,} samples", fraction)
 
+    return workspace.produce(*_tflite_answers(artifact, dataset, done)).files[ANSWERS]
+
+
+def tflite_answers_ahead(artifact: Artifact, dataset: Dataset, workspace: Workspace) -> None:
+    """Has the model answer while TensorFlow works."""
+    workspace.ahead(*_tflite_answers(artifact, dataset, None))
+
+
+def _tflite_answers(
+    artifact: Artifact, dataset: Dataset, done: Callable[[float], None] | None
+) -> tuple[str, dict[str, Json], Maker]:
     def make(directory: Path) -> Json:
         runtime.predict(artifact.path, dataset, directory / ANSWERS, sha256=artifact.sha256, on_progress=done)
         return {}
 
-    parts: dict[str, Json] = {"tflite": artifact.sha256, "data": dataset.sha256}
-    return workspace.produce("tflite answers", parts, make).files[ANSWERS]
+    return "tflite answers", {"tflite": artifact.sha256, "data": dataset.sha256}, make
 
 
 def compared(

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, TypeAlias
 from edgepack.data import Dataset
 from edgepack.numerics.rate_rounding import Per
 from edgepack.pipeline.joint_choices import parted
-from edgepack.pipeline.joint_point import Evaluate, Maker, Point
+from edgepack.pipeline.joint_point import Judge, Maker, Point
 from edgepack.pipeline.joint_search import Search, best_of
 from edgepack.pipeline.observing import observed
 from edgepack.pipeline.steps import Worked, totals, totals_entry
@@ -82,7 +82,7 @@ def carried_out(
     workspace: Workspace,
     *,
     float_permitted: bool,
-    judge: Evaluate,
+    judge: Judge,
     factorized: Callable[[float], Worked],
     clustered: Callable[[int, PerLayer], Worked],
 ) -> tuple[Planned, Worked]:
@@ -93,7 +93,7 @@ def carried_out(
     factorized structure is tried beside the whole one: fewer weights, each of them finer.
 
     Args:
-      judge: compares an artifact with the original model.
+      judge: compares an artifact with the original model, while the next one is made.
       factorized: `worked` with so large a share of its weights kept, at the ranks at which the model loses least.
       clustered: `worked` with so many values in every kernel, or in every channel of it.
 
@@ -109,7 +109,7 @@ def carried_out(
             seed=recipe.seed,
             float_permitted=float_permitted,
             workspace=workspace,
-            evaluate=judge,
+            judge=judge,
             custom=recipe.model.custom,
             timed=target.latency_ms is not None,
         )

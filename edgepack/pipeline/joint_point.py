@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +26,8 @@ SAMPLES: Final = 200
 
 Plan = Mapping[str, float]
 """Kernel ("layer/role") → price of a bit; kernels that are not named stay as they are."""
-Evaluate = Callable[[Artifact], MetricResult]
+Judge = Callable[[Artifact], Callable[[], MetricResult]]
+"""Begins to compare an artifact with the original model; what it returns waits for the result."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +41,7 @@ class Point:
       predicted_bytes: delivered, of the planned kernels alone.
       candidate: the Keras model.
       found: layer → zeros and distinct values, as the file holds them.
+      judged: waits for the answers to the evaluation data, which another process computes, and compares them.
     """
 
     plan: Plan
@@ -49,9 +52,14 @@ class Point:
     found: Mapping[str, Mapping[str, Json]]
     made: Quantized
     weighed: Weighed
-    metric: MetricResult
+    judged: Callable[[], MetricResult]
     latency_ms: float | None = None
     """p50 on this machine, where the target limits it."""
+
+    @cached_property
+    def metric(self) -> MetricResult:
+        """What the .tflite loses; waits for it where that is not known yet."""
+        return self.judged()
 
     def costs(self) -> dict[str, float]:
         """By the names of `[target]`."""
@@ -91,7 +99,7 @@ class Maker:
     seed: int
     float_permitted: bool
     workspace: Workspace
-    evaluate: Evaluate
+    judge: Judge
     custom: Sequence[str] = ()
     """The user's own layer classes, as the recipe names them."""
     timed: bool = False
@@ -132,7 +140,7 @@ class Maker:
             found={},
             made=made,
             weighed=weighed(made.artifact, self.workspace),
-            metric=self.evaluate(made.artifact),
+            judged=self.judge(made.artifact),
             latency_ms=self._latency_ms(made.artifact) if self.timed else None,
         )
 

@@ -169,8 +169,14 @@ class Search:
         point = self.maker.point(
             plan, per, predicted_error=totals["error"], predicted_bytes=totals["delivered_bytes"]
         )
-        self.points.append(point)
+        self._add(point)
         return point
+
+    def _add(self, point: Point) -> None:
+        """One point may be judged while the next is made, and no more: each takes a processor and memory."""
+        if self.points:
+            _ = self.points[-1].metric
+        self.points.append(point)
 
     def _allocated(self, per: Per, goal: float) -> tuple[Per, dict[str, int], dict[str, float]]:
         choices = self._choices(per)
