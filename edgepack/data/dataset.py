@@ -7,12 +7,12 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, Literal
 
 from edgepack import errors
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 Level = Literal["error", "warning", "note"]
 DIGEST_CHUNK_BYTES = 1 << 24
@@ -41,6 +41,7 @@ class Affine:
         (ids; such inputs are never scaled).
 
     Example:
+      >>> import numpy as np
       >>> Affine(scale=0.5, offset=1.0).apply(np.array([[2, 4]], np.uint8))
       array([[2., 3.]], dtype=float32)
     """
@@ -52,10 +53,12 @@ class Affine:
     @property
     def is_identity(self) -> bool:
         """Whether values pass unchanged."""
-        return bool(np.all(np.asarray(self.scale) == 1.0) and np.all(np.asarray(self.offset) == 0.0))
+        return set(_each(self.scale)) <= {1.0} and set(_each(self.offset)) <= {0.0}
 
     def apply(self, stored: npt.ArrayLike) -> npt.NDArray[Any]:
         """Scaled copy of `stored`, any shape whose last axis fits the channels."""
+        import numpy as np  # here and below: a check applies nothing
+
         array = np.asarray(stored)
         if self.dtype != "float32":
             return array.astype(self.dtype)
@@ -155,6 +158,8 @@ class Dataset:
 
 def mapped(path: Path) -> npt.NDArray[Any]:
     """Array of a .npy, memory-mapped read-only (an empty or scalar array is read)."""
+    import numpy as np
+
     try:
         array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except OSError as error:
@@ -168,6 +173,8 @@ def content_digest(
     inputs: Mapping[str, Path], labels: Mapping[str, Path], preprocess: Mapping[str, Affine]
 ) -> str:
     """SHA-256 over names, dtypes, shapes and values of all arrays, and the preprocessing."""
+    import numpy as np
+
     digest = hashlib.sha256(b"edgepack.dataset/1\0")
     for role, paths in (("input", inputs), ("label", labels)):
         for name in sorted(paths):
@@ -181,6 +188,10 @@ def content_digest(
     settings = {name: affine.to_json() for name, affine in preprocess.items()}
     digest.update(json.dumps(settings, sort_keys=True).encode())
     return digest.hexdigest()
+
+
+def _each(value: float | tuple[float, ...]) -> tuple[float, ...]:
+    return value if isinstance(value, tuple) else (value,)
 
 
 def _plain(value: float | tuple[float, ...]) -> float | list[float]:

@@ -11,11 +11,10 @@ from pathlib import Path
 from edgepack import errors
 from edgepack.data.code_files import module_files
 from edgepack.data.dataset import Finding
-from edgepack.data.fitting import fit_row_shape, stored_dtype
+from edgepack.data.fitting import check_numeric, fit_row_shape
 from edgepack.data.folders import PictureFolder, open_folder
-from edgepack.data.materialize import check_preprocess, sample_count
 from edgepack.data.numpy_files import unreadable
-from edgepack.data.opening import bind, label_files, open_source
+from edgepack.data.opening import bind, check_preprocess, label_files, open_source, sample_count
 from edgepack.data.preprocess import Preprocess
 from edgepack.data.source import DataSource
 from edgepack.records import TensorSpec, file_sha256
@@ -57,25 +56,26 @@ def examine(source: DataSource, preprocess: Preprocess, specs: Sequence[TensorSp
         return Examined(count=None, has_labels=None, findings=(note,))
     opened = open_source(source)
     binding = bind(source, opened, specs)
-    rows = source.rows(sample_count(binding, opened.title))
+    total = sample_count(binding, opened.title)
+    count = len(source.places(total))
     findings = list(opened.pictures.findings) if opened.pictures is not None else []
     for spec in specs:
         array, geometry = binding.inputs[spec.name], preprocess.of(spec.name)
         if isinstance(array, PictureFolder):
             from edgepack.data.pictures import picture_rows  # Pillow is only paid for by pictures
 
-            pictures = picture_rows(array, geometry, spec, first_row=int(rows[0]))
+            pictures = picture_rows(array, geometry, spec, first_row=int(source.rows(total)[0]))
             title, shape = array.title, pictures.shape
         else:
             title, shape = array.title, geometry.row_shape(array.shape[1:], array.title)
-            stored_dtype(title, array.dtype, spec)
+            check_numeric(title, array.code, spec)
         note_text = fit_row_shape(title, shape, spec)[1]
         if note_text is not None:
             findings.append(Finding(level="note", text=note_text))
     has_labels = bool(binding.labels) or (
         opened.pictures is not None and opened.pictures.class_ids is not None
     )
-    return Examined(count=len(rows), has_labels=has_labels, findings=tuple(findings))
+    return Examined(count=count, has_labels=has_labels, findings=tuple(findings))
 
 
 def fingerprint(source: DataSource, preprocess: Preprocess, *, import_paths: Sequence[Path] = ()) -> str:

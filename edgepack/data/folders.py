@@ -6,9 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-import numpy.typing as npt
-
 from edgepack import errors
 from edgepack.data.dataset import Finding
 from edgepack.data.naming import listed, nearest
@@ -31,7 +28,7 @@ class PictureFolder:
 
     title: str
     files: tuple[Path, ...]
-    class_ids: npt.NDArray[np.int64] | None
+    class_ids: tuple[int, ...] | None
     classes: tuple[str, ...]
     findings: tuple[Finding, ...]
 
@@ -98,7 +95,7 @@ def _listed_classes(path: Path, names: tuple[str, ...], folders: dict[str, Path]
     return PictureFolder(
         title=path.name,
         files=tuple(files),
-        class_ids=np.asarray(class_ids, np.int64),
+        class_ids=tuple(class_ids),
         classes=names,
         findings=tuple(findings),
     )

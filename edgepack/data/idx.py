@@ -9,16 +9,17 @@ import zlib
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Final, cast
-
-import numpy as np
-import numpy.typing as npt
+from typing import IO, TYPE_CHECKING, Final, cast
 
 from edgepack import errors
 from edgepack.data.numpy_files import unreadable
 from edgepack.data.stored import CHUNK_BYTES, StoredArray, check_declared, check_room, write_npy
 
-DTYPES: Final = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+CODES: Final = {0x08: "u1", 0x09: "i1", 0x0B: "i2", 0x0C: "i4", 0x0D: "f4", 0x0E: "f8"}
 """Third byte of the magic number. Source: the description on the MNIST page (LeCun, Cortes, Burges)."""
 GZIP_MAGIC: Final = b"\x1f\x8b"
 
@@ -32,18 +33,18 @@ def open_idx(path: Path) -> StoredArray:
     try:
         packed_bytes = path.stat().st_size if _is_gzip(path) else None
         with _open(path) as file:
-            shape, dtype = _read_header(file, path.name)
+            shape, element = _read_header(file, path.name)
     except (OSError, EOFError, zlib.error) as error:
         raise _damaged(path, error) from error
-    check_declared(path.name, shape, dtype, packed_bytes=packed_bytes)
+    check_declared(path.name, shape, f">{element}", packed_bytes=packed_bytes)
     return StoredArray(
-        title=path.name, shape=shape, dtype=dtype.newbyteorder("="), place=partial(_place, path, shape, dtype)
+        title=path.name, shape=shape, code=f"={element}", place=partial(_place, path, shape, element)
     )
 
 
-def _read_header(file: IO[bytes], title: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def _read_header(file: IO[bytes], title: str) -> tuple[tuple[int, ...], str]:
     magic = file.read(4)
-    if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in DTYPES or magic[3] == 0:
+    if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in CODES or magic[3] == 0:
         raise errors.DataError(
             f"{title}: is not an IDX file (it starts with {magic.hex(' ') or 'nothing'}); expected 00 00, "
             "a type, the number of axes; use .npz or .npy for other data"
@@ -51,18 +52,21 @@ def _read_header(file: IO[bytes], title: str) -> tuple[tuple[int, ...], np.dtype
     lengths = file.read(4 * magic[3])
     if len(lengths) < 4 * magic[3]:
         raise errors.DataError(f"{title}: is truncated within its header")
-    return tuple(struct.unpack(f">{magic[3]}I", lengths)), np.dtype(DTYPES[magic[2]])
+    return tuple(struct.unpack(f">{magic[3]}I", lengths)), CODES[magic[2]]
 
 
-def _place(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], target: Path) -> Path:
-    expected = math.prod(shape) * dtype.itemsize
+def _place(path: Path, shape: tuple[int, ...], element: str, target: Path) -> Path:
+    import numpy as np
+
+    stored = np.dtype(f">{element}")
+    expected = math.prod(shape) * stored.itemsize
     check_room(target.parent, expected, path.name)
 
     raw = target.with_suffix(".bytes.npy")
     write_npy(raw, (expected,), np.dtype(np.uint8), _values(path, expected))
     try:
-        values = np.load(raw, mmap_mode="r").view(dtype).reshape(shape)
-        write_npy(target, shape, dtype.newbyteorder("="), values)
+        values = np.load(raw, mmap_mode="r").view(stored).reshape(shape)
+        write_npy(target, shape, stored.newbyteorder("="), values)
     finally:
         raw.unlink(missing_ok=True)
     return target
@@ -70,6 +74,8 @@ def _place(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], target: Pat
 
 def _values(path: Path, expected: int) -> Iterator[npt.NDArray[np.uint8]]:
     """The bytes after the header, exactly as many as it declares."""
+    import numpy as np
+
     left = expected
     try:
         with _open(path) as file:

@@ -12,14 +12,15 @@ import numpy.typing as npt
 
 from edgepack import errors
 from edgepack.data.dataset import Affine, Dataset, Finding, content_digest, mapped
-from edgepack.data.fitting import check_finite, check_scaled, fit_row_shape, fit_values, stored_dtype
+from edgepack.data.fitting import fit_row_shape
 from edgepack.data.folders import PictureFolder
 from edgepack.data.naming import nearest
-from edgepack.data.opening import Binding, bind, open_source
+from edgepack.data.opening import bind, check_preprocess, open_source, sample_count
 from edgepack.data.preprocess import Geometry, Preprocess
 from edgepack.data.rows import ArrayRows, Indices, Rows, chunks
 from edgepack.data.source import DataSource
 from edgepack.data.stored import StoredArray, write_npy
+from edgepack.data.values import check_finite, check_scaled, fit_values, stored_dtype
 from edgepack.records import TensorSpec
 
 UNPACKED = ".unpacked.npy"
@@ -65,7 +66,7 @@ def materialize(
     classes = opened.pictures.classes if opened.pictures is not None else source.classes or ()
     if opened.pictures is not None and opened.pictures.class_ids is not None:
         target = directory / "labels_0.npy"
-        class_ids = opened.pictures.class_ids[rows]
+        class_ids = np.asarray(opened.pictures.class_ids, np.int64)[rows]
         write_npy(target, class_ids.shape, class_ids.dtype, [class_ids])
         labels = {"": target}
     else:
@@ -82,29 +83,6 @@ def materialize(
         classes=classes,
         findings=tuple(findings),
     )
-
-
-def check_preprocess(preprocess: Preprocess, specs: Sequence[TensorSpec]) -> None:
-    """Raises DataError where a `[preprocess.name]` table names no input of the model."""
-    names = [spec.name for spec in specs]
-    for name in preprocess.inputs:
-        if name not in names:
-            raise errors.DataError(f"[preprocess.{name}] is no input of the model; {nearest(name, names)}")
-
-
-def sample_count(binding: Binding, title: str) -> int:
-    """Samples that all arrays agree on.
-
-    Raises:
-      DataError: they do not.
-    """
-    counts: dict[str, int] = {}
-    for array in (*binding.inputs.values(), *binding.labels.values()):
-        counts[array.title] = len(array.files) if isinstance(array, PictureFolder) else array.shape[0]
-    if len(set(counts.values())) > 1:
-        shown = ", ".join(f"{name}: {count}" for name, count in counts.items())
-        raise errors.DataError(f"{title}: inputs and labels must have equally many samples; {shown}")
-    return next(iter(counts.values()))
 
 
 class _InputWriter:

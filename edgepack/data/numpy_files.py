@@ -12,14 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from edgepack import errors
-from edgepack.data.stored import (
-    CHUNK_BYTES,
-    StoredArray,
-    check_declared,
-    check_room,
-    declared_bytes,
-    read_npy_header,
-)
+from edgepack.data.npy_header import read_npy_header
+from edgepack.data.stored import CHUNK_BYTES, StoredArray, check_declared, check_room, declared_bytes
 
 MAXIMUM_MEMBERS: Final = 10_000
 BROKEN_ZIP: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
@@ -35,16 +29,16 @@ def open_npy(path: Path) -> StoredArray:
     title = path.name
     try:
         with path.open("rb") as file:
-            shape, dtype, _ = read_npy_header(file, title)
+            shape, code = read_npy_header(file, title)
             header_bytes = file.tell()
         actual = path.stat().st_size - header_bytes
     except OSError as error:
         raise unreadable(path, error) from error
-    check_declared(title, shape, dtype)
-    expected = declared_bytes(shape, dtype)
+    check_declared(title, shape, code)
+    expected = declared_bytes(shape, code)
     if actual < expected:
         raise errors.DataError(f"{title}: is truncated: {expected:,} bytes declared, {actual:,} there")
-    return StoredArray(title=title, shape=shape, dtype=dtype, place=lambda target: path)
+    return StoredArray(title=title, shape=shape, code=code, place=lambda target: path)
 
 
 def open_npz(path: Path) -> dict[str, Callable[[], StoredArray]]:
@@ -74,19 +68,19 @@ def _open_member(path: Path, info: zipfile.ZipInfo) -> StoredArray:
     title = f"{path.name}, array {info.filename[: -len('.npy')]!r}"
     try:
         with zipfile.ZipFile(path) as archive, archive.open(info) as file:
-            shape, dtype, _ = read_npy_header(file, title)
+            shape, code = read_npy_header(file, title)
             header_bytes = file.tell()
     except OSError as error:
         raise unreadable(path, error) from error
     except BROKEN_ZIP as error:
         raise errors.DataError(f"{title}: is damaged: {error}") from error
-    check_declared(title, shape, dtype, packed_bytes=info.compress_size)
-    expected = header_bytes + declared_bytes(shape, dtype)
+    check_declared(title, shape, code, packed_bytes=info.compress_size)
+    expected = header_bytes + declared_bytes(shape, code)
     if info.file_size != expected:
         raise errors.DataError(
             f"{title}: is damaged: its header declares {expected:,} bytes, the archive {info.file_size:,}"
         )
-    return StoredArray(title=title, shape=shape, dtype=dtype, place=partial(_extract, path, info, title))
+    return StoredArray(title=title, shape=shape, code=code, place=partial(_extract, path, info, title))
 
 
 def _extract(path: Path, info: zipfile.ZipInfo, title: str, target: Path) -> Path:

@@ -11,7 +11,7 @@ from edgepack.data.folders import PictureFolder, open_folder
 from edgepack.data.idx import open_idx
 from edgepack.data.naming import listed, nearest
 from edgepack.data.numpy_files import open_npy, open_npz
-from edgepack.data.provider import call_provider
+from edgepack.data.preprocess import Preprocess
 from edgepack.data.source import DataSource
 from edgepack.data.stored import StoredArray
 from edgepack.records import TensorSpec
@@ -54,6 +54,8 @@ def open_source(
       TrustError: a provider without `trust_code`.
     """
     if source.kind == "provider":
+        from edgepack.data.provider import call_provider  # it hands over real arrays, so numpy is needed
+
         arrays, labels = call_provider(source, trust_code=trust_code, import_paths=import_paths)
         return OpenedSource(title=source.title, arrays=arrays, labels=labels)
     assert source.path is not None
@@ -173,3 +175,26 @@ def _array(opened: OpenedSource, name: str, key: str) -> Callable[[], StoredArra
             f"{nearest(name, opened.arrays)}"
         )
     return opened.arrays[name]
+
+
+def check_preprocess(preprocess: Preprocess, specs: Sequence[TensorSpec]) -> None:
+    """Raises DataError where a `[preprocess.name]` table names no input of the model."""
+    names = [spec.name for spec in specs]
+    for name in preprocess.inputs:
+        if name not in names:
+            raise errors.DataError(f"[preprocess.{name}] is no input of the model; {nearest(name, names)}")
+
+
+def sample_count(binding: Binding, title: str) -> int:
+    """Samples that all arrays agree on.
+
+    Raises:
+      DataError: they do not.
+    """
+    counts: dict[str, int] = {}
+    for array in (*binding.inputs.values(), *binding.labels.values()):
+        counts[array.title] = len(array.files) if isinstance(array, PictureFolder) else array.shape[0]
+    if len(set(counts.values())) > 1:
+        shown = ", ".join(f"{name}: {count}" for name, count in counts.items())
+        raise errors.DataError(f"{title}: inputs and labels must have equally many samples; {shown}")
+    return next(iter(counts.values()))

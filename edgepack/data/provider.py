@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from edgepack import errors
 from edgepack.data.source import DataSource
-from edgepack.data.stored import StoredArray, check_declared, write_npy
+from edgepack.data.stored import StoredArray, check_declared, checked_code, write_npy
 from edgepack.data.usercode import user_function
 
 Arrays = dict[str, Callable[[], StoredArray]]
@@ -62,8 +62,9 @@ def _stored(title: str, name: str, value: Any) -> StoredArray:
         array = np.asarray(value)
     except ValueError as error:
         raise errors.DataError(f"{titled}: is not an array: {error}") from error
-    check_declared(titled, array.shape, array.dtype)
-    return StoredArray(title=titled, shape=array.shape, dtype=array.dtype, place=partial(_place, array))
+    code = checked_code(titled, array.dtype)
+    check_declared(titled, array.shape, code)
+    return StoredArray(title=titled, shape=array.shape, code=code, place=partial(_place, array))
 
 
 def _place(array: npt.NDArray[Any], target: Path) -> Path:

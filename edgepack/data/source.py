@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from edgepack import errors
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 Kind = Literal["npz", "npy", "idx", "folder", "provider"]
 Scalar = bool | int | float | str
@@ -123,8 +125,8 @@ class DataSource(BaseModel):
         """How messages call this source."""
         return self.path if self.path is not None else f"provider {self.provider}"
 
-    def rows(self, total: int) -> npt.NDArray[np.int64]:
-        """Indices of the rows to take out of `total`.
+    def places(self, total: int) -> range:
+        """Which of `total` rows to take, after shuffling.
 
         Raises:
           DataError: the slice lies outside.
@@ -135,7 +137,18 @@ class DataSource(BaseModel):
         if self.start >= total or stop > total:
             asked = f"start = {self.start}" + ("" if self.count is None else f", count = {self.count}")
             raise errors.DataError(f"{self.title}: holds {total} samples, but the recipe asks for {asked}")
+        return range(self.start, stop)
+
+    def rows(self, total: int) -> npt.NDArray[np.int64]:
+        """Indices of the rows to take out of `total`.
+
+        Raises:
+          DataError: the slice lies outside.
+        """
+        import numpy as np  # a check only counts
+
+        places = self.places(total)
         if self.shuffle_seed is None:
-            return np.arange(self.start, stop)
+            return np.arange(places.start, places.stop)
         permutation = np.random.Generator(np.random.PCG64(self.shuffle_seed)).permutation(total)
-        return permutation[self.start : stop]
+        return permutation[places.start : places.stop]

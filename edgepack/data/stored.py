@@ -7,12 +7,13 @@ import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, Final
 
 from edgepack import errors
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 MAXIMUM_ARRAY_BYTES: Final = 64 * 10**9
 """No array may declare more."""
@@ -21,6 +22,8 @@ SUSPICIOUS_RATIO: Final = 200
 """Real data rarely deflate 200:1; an array that declares a gigabyte and does is refused as a bomb."""
 MAXIMUM_DIMENSIONS: Final = 16
 CHUNK_BYTES: Final = 1 << 24
+CHARACTER_BYTES: Final = 4
+"""The number in the code of text counts characters."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,41 +33,36 @@ class StoredArray:
     Attributes:
       title: how messages call it, such as "calib.npz, array 'x'".
       shape: first axis samples.
-      dtype: numeric; objects and text never get this far, except text where labels may be text.
+      code: of the elements, as ``numpy.dtype.str`` has it ("<f4"): numbers, or text where labels may be text.
       place: writes the array as .npy to the path it is given, or returns where it lies already.
     """
 
     title: str
     shape: tuple[int, ...]
-    dtype: np.dtype[Any]
+    code: str
     place: Callable[[Path], Path]
 
     @property
-    def size_bytes(self) -> int:
-        """Bytes of the values."""
-        return declared_bytes(self.shape, self.dtype)
+    def dtype(self) -> np.dtype[Any]:
+        """Of the elements."""
+        import numpy as np  # whoever only checks headers does without
+
+        return np.dtype(self.code)
 
 
-def declared_bytes(shape: Iterable[int], dtype: np.dtype[Any]) -> int:
+def declared_bytes(shape: Iterable[int], code: str) -> int:
     """Bytes that a header promises, in exact integers (numpy's would wrap around)."""
-    size = dtype.itemsize
+    size = int(code[2:]) * (CHARACTER_BYTES if code[1] == "U" else 1)
     for length in shape:
         size *= int(length)
     return size
 
 
-def check_declared(
-    title: str, shape: tuple[int, ...], dtype: np.dtype[Any], *, packed_bytes: int | None = None
-) -> None:
-    """Refuses what must not be read: objects, absurd shapes, sizes over the limits, decompression bombs.
-
-    Args:
-      title: how messages call the array.
-      shape, dtype: as the header declares.
-      packed_bytes: bytes in the compressed file, None where it is not compressed.
+def checked_code(title: str, dtype: np.dtype[Any]) -> str:
+    """The code of a dtype (`StoredArray.code`).
 
     Raises:
-      DataError: the array is refused; the message says why.
+      DataError: neither numbers nor text.
     """
     if dtype.hasobject:
         raise errors.DataError(
@@ -73,16 +71,32 @@ def check_declared(
         )
     if dtype.kind not in "biufU" or dtype.names is not None:
         raise errors.DataError(f"{title}: has dtype {dtype}; expected integers or floats")
+    return dtype.str
+
+
+def check_declared(title: str, shape: tuple[int, ...], code: str, *, packed_bytes: int | None = None) -> None:
+    """Refuses what must not be read: absurd shapes, sizes over the limits, decompression bombs.
+
+    Args:
+      title: how messages call the array.
+      shape, code: as the header declares.
+      packed_bytes: bytes in the compressed file, None where it is not compressed.
+
+    Raises:
+      DataError: the array is refused; the message says why.
+    """
     if not shape:
         raise errors.DataError(
             f"{title}: is a single number; expected an array whose first axis counts the samples"
         )
     if len(shape) > MAXIMUM_DIMENSIONS or any(length < 0 for length in shape):
         raise errors.DataError(f"{title}: declares the impossible shape {shape}")
-    size = declared_bytes(shape, dtype)
+    size = declared_bytes(shape, code)
     if size > MAXIMUM_ARRAY_BYTES:
+        import numpy as np
+
         raise errors.DataError(
-            f"{title}: declares {size / 1e9:,.1f} GB (shape {shape}, {dtype}); "
+            f"{title}: declares {size / 1e9:,.1f} GB (shape {shape}, {np.dtype(code)}); "
             f"the limit is {MAXIMUM_ARRAY_BYTES / 1e9:,.0f} GB"
         )
     if (
@@ -96,27 +110,6 @@ def check_declared(
         )
 
 
-def read_npy_header(file: IO[bytes], title: str) -> tuple[tuple[int, ...], np.dtype[Any], bool]:
-    """Shape, dtype and Fortran order of a .npy stream, which is left at the first value.
-
-    Raises:
-      DataError: not a .npy header.
-    """
-    try:
-        version = np.lib.format.read_magic(file)  # type: ignore[no-untyped-call]
-        if version == (1, 0):
-            shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)  # type: ignore[no-untyped-call]
-        elif version in ((2, 0), (3, 0)):
-            shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)  # type: ignore[no-untyped-call]
-        else:
-            raise ValueError(f"unknown .npy version {version}")
-    except OSError:
-        raise
-    except Exception as error:  # numpy's header parser lets through whatever hostile bytes provoke
-        raise errors.DataError(f"{title}: is not a .npy array: {_first_line(error)}") from error
-    return tuple(int(length) for length in shape), dtype, bool(fortran)
-
-
 def write_npy(
     target: Path, shape: tuple[int, ...], dtype: np.dtype[Any], chunks: Iterable[npt.NDArray[Any]]
 ) -> None:
@@ -127,6 +120,8 @@ def write_npy(
     Raises:
       StorageError: no space, no permission.
     """
+    import numpy as np
+
     partial = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -154,7 +149,3 @@ def check_room(directory: Path, size_bytes: int, title: str) -> None:
             f"{directory}: {title} needs {size_bytes:,} bytes, {free:,} are free; "
             "make room or use another directory"
         )
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

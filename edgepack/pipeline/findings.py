@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgepack import errors
-from edgepack.data import Dataset, Finding, lint
+from edgepack.data import Dataset, Finding
+from edgepack.data.lint import lint
 from edgepack.pipeline.sources import Datasets
 from edgepack.pipeline.workspace import Workspace
 from edgepack.recipe import Recipe

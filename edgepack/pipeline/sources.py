@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from edgepack import errors, gate
-from edgepack.data import Dataset, DataSource, fingerprint, materialize
+from edgepack.data import Dataset, DataSource, fingerprint
+from edgepack.data.materialize import materialize
 from edgepack.gate import Graph, LayerFacts
 from edgepack.pipeline.pins import pinned_sha256
 from edgepack.pipeline.workspace import Workspace

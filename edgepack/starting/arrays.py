@@ -66,7 +66,7 @@ def bound(file: DataFile, model: ModelSeen) -> Bound:
             file=file,
             source=source,
             count=len(pictures.files),
-            labels=pictures.class_ids,
+            labels=None if pictures.class_ids is None else np.asarray(pictures.class_ids, np.int64),
             reasons=reason,
             classes=pictures.classes,
         )

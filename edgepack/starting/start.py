@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edgepack import errors
-from edgepack.data import Dataset, DataSource, Preprocess, materialize
+from edgepack.data import Dataset, DataSource, Preprocess
+from edgepack.data.materialize import materialize
 from edgepack.starting import files, scaling
 from edgepack.starting.arrays import Bound, bound
 from edgepack.starting.chosen_stages import BudgetChoice, StageChoice, budget, stages

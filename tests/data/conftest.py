@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgepack.data import Dataset, DataSource, Preprocess, materialize
+from edgepack.data import Dataset, DataSource, Preprocess
+from edgepack.data.materialize import materialize
 from edgepack.records import TensorSpec
 
 Make = Callable[..., Dataset]

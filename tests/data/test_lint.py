@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgepack.data import Dataset, DataSource, Finding, Preprocess, lint
+from edgepack.data import Dataset, DataSource, Finding, Preprocess
+from edgepack.data.lint import lint
 
 Make = Callable[..., Dataset]
 Save = Callable[..., str]

@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgepack import errors
-from edgepack.data import Dataset, DataSource, Preprocess, materialize, stored
+from edgepack.data import Dataset, DataSource, Preprocess, stored
+from edgepack.data.materialize import materialize
 from edgepack.records import TensorSpec
 
 Make = Callable[..., Dataset]

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edgepack import gate, tables
-from edgepack.data import Dataset, materialize
+from edgepack.data import Dataset
+from edgepack.data.materialize import materialize
 from edgepack.numerics.metrics import Metric
 from edgepack.recipe import Recipe
 from tests.benchmarks.scoreboard.cases import Case, Making, recipe_text
