@@ -127,7 +127,7 @@ class Claim:
         `per`), "rank" and "channels" (the kernel has at most `wanted` output channels).
       wanted: None where only the stage's own result can tell; `plan.settle` fills it in.
       per: "channel" or "layer" for clusters, else "".
-      role: of the kernel, as `gate.facts.Kernel.role` has it.
+      role: of the kernel, as `facts.Kernel.role` has it.
       stage: number of the ``[[stage]]`` that promises, from 1.
     """
 

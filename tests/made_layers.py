@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from edgepack.gate.facts import Kernel, LayerFacts
+from edgepack.facts import Kernel, LayerFacts
 
 _ROLES = {
     "SeparableConv2D": ("depthwise", "pointwise"),
@@ -43,7 +43,9 @@ def make_layer(
         else:
             array = generator.normal(size=shape)
         axes = _axes(role, len(shape))
-        kernels.append(Kernel(role=role, array=array.astype(np.float32), index=index, channel_axes=axes))
+        kernels.append(
+            Kernel(role=role, shape=shape, index=index, channel_axes=axes, weights=array.astype(np.float32))
+        )
     return LayerFacts(
         name=name,
         kind=kind,

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from edgepack import errors
 from edgepack.gate.graph import Layer
-from edgepack.numerics import factorize, tucker
+from edgepack.numerics import factorize, forms, tucker
 
 Array: TypeAlias = npt.NDArray[Any]
 Rank: TypeAlias = int | tuple[int, int]
@@ -113,13 +113,13 @@ def _split(form: str, kernel: Array, rank: Rank) -> tuple[Array, ...]:
         return tucker.split_tucker(kernel, (rank, rank) if isinstance(rank, int) else rank)
     if not isinstance(rank, int):
         raise errors.BadInputError(f'rank {list(rank)}: form "{form}" has one rank')
-    return factorize.split(cast(factorize.Form, form), kernel, rank)
+    return factorize.split(cast(forms.Form, form), kernel, rank)
 
 
 def _join(form: str, parts: Sequence[Array]) -> Array:
     if form == "tucker":
         return tucker.join_tucker(*parts)
-    return factorize.join(cast(factorize.Form, form), *parts)
+    return factorize.join(cast(forms.Form, form), *parts)
 
 
 def _relative_error(kernel: Array, joined: Array) -> float:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.backend import rebuild
-from edgepack.gate.facts import LayerFacts, layer_facts
+from edgepack.facts import LayerFacts
+from edgepack.gate.facts import layer_facts
 from edgepack.numerics import clustering, sparsity
 from edgepack.records import Json
 

@@ -14,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from edgepack.backend import factors
-from edgepack.gate.facts import Kernel, kernels
+from edgepack.facts import Kernel
+from edgepack.gate.facts import kernels
 from edgepack.gate.graph import Graph, Layer
-from edgepack.numerics import kfac, layer_statistics, rank
+from edgepack.numerics import factorize, kfac, layer_statistics, rank
 from edgepack.numerics.allocation import Choice, allocate, fits
-from edgepack.numerics.factorize import Form
+from edgepack.numerics.forms import Form
 from edgepack.numerics.layer_statistics import LayerStatistics
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -78,7 +79,7 @@ class _Family:
         return self._saves(kept).weights_after
 
     def _saves(self, kept: int) -> rank.Savings:
-        return rank.saves(self.form, self.kernel.array.shape, kept, self.strides)
+        return rank.saves(self.form, self.kernel.shape, kept, self.strides)
 
     def rank_for(self, settings: Settings) -> int:
         """The rank that a goal for single layers asks for."""
@@ -87,7 +88,7 @@ class _Family:
         if settings.goal == "max_error":
             return rank.rank_for_error(self.singular, settings.value)
         if settings.goal == "ratio":
-            return rank.rank_for_ratio(self.form, self.kernel.array.shape, settings.value)
+            return rank.rank_for_ratio(self.form, self.kernel.shape, settings.value)
         return min(int(settings.value), len(self.singular))
 
     def ranks(self, min_saving: float) -> list[int]:
@@ -136,13 +137,13 @@ def _families(
     if settings.method == "kfac" and seen is None:
         return "it has no layer statistics"
     found = []
-    for form in _forms(layer, kernel.array.shape, settings):
+    for form in _forms(layer, kernel.shape, settings):
         if settings.method == "kfac":
             assert seen is not None
             family = kfac.low_rank(form, kernel.array, seen)
             singular, errors = family.singular, family.errors
         else:
-            singular = rank.singular_values(form, kernel.array)
+            singular = factorize.singular_values(form, kernel.array)
             energy = np.square(singular) / max(float(np.square(singular).sum()), 1e-300)
             errors = np.append(np.cumsum(energy[::-1])[::-1], 0.0)
         strides = _strides(layer)
@@ -196,14 +197,14 @@ def _together(families: Mapping[str, list[_Family]], settings: Settings) -> dict
     options: dict[str, list[Pick | None]] = {}
     choices: dict[str, list[Choice]] = {}
     for name, forms in families.items():
-        size = forms[0].kernel.array.size
+        size = forms[0].kernel.size
         options[name], choices[name] = [None], [Choice(error=0.0, costs={"weights": float(size)})]
         for family in forms:
             for kept in family.ranks(settings.min_saving):
                 options[name].append(family.pick(kept))
                 cost = {"weights": float(family.weights(kept))}
                 choices[name].append(Choice(error=float(family.errors[kept]), costs=cost))
-    budget = {"weights": settings.value * sum(forms[0].kernel.array.size for forms in families.values())}
+    budget = {"weights": settings.value * sum(forms[0].kernel.size for forms in families.values())}
     taken = allocate(choices, budget)
     short = "" if fits(choices, taken, budget) else "; the budget cannot be met by factorizing alone"
     reason = f"costs less as it is, within keep = {settings.value:g} of all weights{short}"

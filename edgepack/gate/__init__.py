@@ -1,6 +1,6 @@
 """Reads untrusted model files statically: h5py, json and zipfile; no Keras loader, no code from the file."""
 
-from edgepack.gate.facts import Kernel, LayerFacts, layer_facts
+from edgepack.gate.facts import layer_facts
 from edgepack.gate.graph import INPUT_KIND, Call, Graph, Layer, Ref, map_refs, refs_in
 from edgepack.gate.outputs import keep_outputs
 from edgepack.gate.reader import read
@@ -10,9 +10,7 @@ __all__ = [
     "INPUT_KIND",
     "Call",
     "Graph",
-    "Kernel",
     "Layer",
-    "LayerFacts",
     "Ref",
     "is_saved_model",
     "keep_outputs",

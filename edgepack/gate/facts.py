@@ -1,68 +1,12 @@
-"""What the planner and the checks need to know about each weighted layer."""
+"""The facts of each weighted layer, taken from a graph."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-import numpy.typing as npt
-
+from edgepack.facts import Kernel, LayerFacts
 from edgepack.gate.graph import Graph, Layer
-
-
-@dataclass(frozen=True, kw_only=True)
-class Kernel:
-    """One weight array that stages act on.
-
-    Attributes:
-      role: "kernel", "depthwise", "pointwise", "recurrent", "embedding" …; unique in its layer.
-      array: the float weights in Keras layout.
-      index: position in ``layer.weights``.
-      channel_axes: the axes that together number the output channels, such as (3,) for Conv2D and (2, 3) for
-        a depthwise kernel; () where the array has no channels (one scale, such as an embedding).
-    """
-
-    role: str
-    array: npt.NDArray[Any]
-    index: int
-    channel_axes: tuple[int, ...]
-
-    def by_channel(self) -> npt.NDArray[Any]:
-        """The weights as [channels, weights per channel]; one row where there are no channels.
-
-        Example:
-          >>> import numpy as np
-          >>> kernel = Kernel(role="kernel", array=np.arange(6).reshape(3, 2), index=0, channel_axes=(1,))
-          >>> kernel.by_channel().tolist()
-          [[0, 2, 4], [1, 3, 5]]
-        """
-        rest = [axis for axis in range(self.array.ndim) if axis not in self.channel_axes]
-        channels = math.prod(self.array.shape[axis] for axis in self.channel_axes)
-        return self.array.transpose(*self.channel_axes, *rest).reshape(channels, -1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class LayerFacts:
-    """One weighted layer, as the file holds it.
-
-    Attributes:
-      name, kind: as in `Layer`.
-      kernels: the arrays that stages act on; () for layers such as BatchNormalization.
-      parameters: number of weights, biases included.
-      shared: how often the layer is called (1 for an ordinary layer).
-      config: the layer's config (strides, groups, dilation_rate, padding, kernel_size, data_format, …).
-      feeds: names of the layers that read its output.
-    """
-
-    name: str
-    kind: str
-    kernels: tuple[Kernel, ...]
-    parameters: int
-    shared: int
-    config: dict[str, Any]
-    feeds: tuple[str, ...]
 
 
 def layer_facts(graph: Graph) -> tuple[LayerFacts, ...]:
@@ -111,7 +55,13 @@ _ATTENTION = (("query", (1, 2)), ("key", (1, 2)), ("value", (1, 2)), ("output", 
 def kernels(layer: Layer) -> tuple[Kernel, ...]:
     """The weight arrays of a layer that stages can act on; () for kinds that have none."""
     return tuple(
-        Kernel(role=role, array=layer.weights[index], index=index, channel_axes=axes)
+        Kernel(
+            role=role,
+            shape=layer.weights[index].shape,
+            index=index,
+            channel_axes=axes,
+            weights=layer.weights[index],
+        )
         for role, index, axes in _roles(layer.kind, layer.config, len(layer.weights))
         if index < len(layer.weights)
     )

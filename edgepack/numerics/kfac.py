@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from edgepack.errors import BadInputError
 from edgepack.numerics import factorize
-from edgepack.numerics.factorize import Form
+from edgepack.numerics.forms import Form
 from edgepack.numerics.layer_statistics import LayerStatistics
 from edgepack.numerics.second_order import GRADIENT_FLOOR, INPUT_FLOOR, square_root
 

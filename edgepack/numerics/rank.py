@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
-
-import numpy as np
-import numpy.typing as npt
+from itertools import accumulate
+from typing import TypeAlias
 
 from edgepack.errors import BadInputError
-from edgepack.numerics.factorize import Form, factor_shapes, full_rank, unfold
+from edgepack.numerics.forms import Form, factor_shapes, full_rank
 
-Array: TypeAlias = npt.NDArray[Any]
+Ranks: TypeAlias = tuple[int, int]
+"""Kept input channels and kept output channels of a Tucker-2 form."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,71 +38,44 @@ class Savings:
         )
 
 
-def singular_values_fast(matrix: Array) -> Array:
-    """Singular values of a matrix, largest first, float64, by the eigenvalues of its smaller Gram matrix.
-
-    Values below 1e-8 of the largest are rounding noise, which does not matter for choosing ranks; several
-    times faster than an SVD.
-
-    Example:
-      >>> singular_values_fast(np.diag([3.0, 4.0, 0.0])).round(12).tolist()
-      [4.0, 3.0, 0.0]
-    """
-    values = np.asarray(matrix, np.float64)
-    gram = values @ values.T if values.shape[0] < values.shape[1] else values.T @ values
-    singular: Array = np.sqrt(np.maximum(np.linalg.eigvalsh(gram)[::-1], 0.0))
-    return singular
-
-
-def singular_values(form: Form, kernel: Array) -> Array:
-    """Singular values of the matrix that a form cuts, largest first, float64.
-
-    Example:
-      >>> singular_values("channel", np.ones((3, 3, 4, 1))).round(6).tolist()
-      [6.0]
-    """
-    return singular_values_fast(unfold(form, kernel))
-
-
-def relative_error(singular: Array, rank: int) -> float:
+def relative_error(singular: Iterable[float], rank: int) -> float:
     """‖W − W_r‖ / ‖W‖ of the best rank-`rank` approximation, in the Frobenius norm; 0 for a kernel of zeros.
 
     Example:
-      >>> relative_error(np.array([4.0, 3.0]), 1)
+      >>> relative_error([4.0, 3.0], 1)
       0.6
     """
-    energy = np.square(np.asarray(singular, np.float64))
-    total = float(energy.sum())
-    return math.sqrt(float(energy[rank:].sum()) / total) if total > 0 else 0.0
+    energy = _squares(singular)
+    total = math.fsum(energy)
+    return math.sqrt(math.fsum(energy[rank:]) / total) if total > 0 else 0.0
 
 
-def rank_for_energy(singular: Array, energy: float) -> int:
+def rank_for_energy(singular: Iterable[float], energy: float) -> int:
     """The smallest rank that keeps the fraction `energy` (0 … 1) of the sum of squared singular values.
 
     Example:
-      >>> rank_for_energy(np.array([3.0, 1.0, 0.1]), 0.95), rank_for_energy(np.array([3.0, 1.0, 0.1]), 1.0)
+      >>> rank_for_energy([3.0, 1.0, 0.1], 0.95), rank_for_energy([3.0, 1.0, 0.1], 1.0)
       (2, 3)
     """
     _check_fraction("energy", energy)
-    kept = np.cumsum(np.square(np.asarray(singular, np.float64)))
+    kept = list(accumulate(_squares(singular)))
     if kept[-1] <= 0:
         return 1
-    return min(int(np.searchsorted(kept, energy * kept[-1])) + 1, len(kept))
+    return min(bisect_left(kept, energy * kept[-1]) + 1, len(kept))
 
 
-def rank_for_error(singular: Array, error: float) -> int:
+def rank_for_error(singular: Iterable[float], error: float) -> int:
     """The smallest rank whose `relative_error` is at most `error` (0 … 1).
 
     Example:
-      >>> rank_for_error(np.array([4.0, 3.0]), 0.6), rank_for_error(np.array([4.0, 3.0]), 0.5)
+      >>> rank_for_error([4.0, 3.0], 0.6), rank_for_error([4.0, 3.0], 0.5)
       (1, 2)
     """
     _check_fraction("error", error)
-    values = np.square(np.asarray(singular, np.float64))
     # Summed from the small end, where accuracy matters; the slack admits equality despite rounding.
-    discarded = np.append(np.cumsum(values[::-1])[::-1], 0.0)
-    allowed = error * error * discarded[0] * (1 + 1e-12)
-    return max(1, int(np.argmax(discarded <= allowed)))
+    lost = list(accumulate(reversed(_squares(singular)), initial=0.0))
+    allowed = error * error * lost[-1] * (1 + 1e-12)
+    return max(1, len(lost) - bisect_right(lost, allowed))
 
 
 def rank_for_ratio(form: Form, shape: Sequence[int], ratio: float) -> int:
@@ -157,6 +130,72 @@ def max_useful_rank(form: Form, shape: Sequence[int], strides: Sequence[int] = (
     one = saves(form, shape, 1, strides)  # both costs are proportional to the rank
     per_rank = max(one.weights_after, one.multiply_adds_after)
     return min((one.weights_before - 1) // per_rank, full_rank(form, shape))
+
+
+def tucker_ranks_for_energy(inputs: Iterable[float], outputs: Iterable[float], energy: float) -> Ranks:
+    """Ranks of a Tucker-2 form that keep at least the fraction `energy` of the squared norm.
+
+    The squared error of HOSVD is at most the sum of what both unfoldings discard, so each may discard half.
+
+    Args:
+      inputs, outputs: singular values of the input-channel and of the output-channel unfolding.
+
+    Example:
+      >>> tucker_ranks_for_energy([3.0, 0.1], [3.0, 0.1], 0.95)
+      (1, 1)
+    """
+    each = 1.0 - (1.0 - energy) / 2.0
+    return rank_for_energy(inputs, each), rank_for_energy(outputs, each)
+
+
+def tucker_ranks_for_ratio(shape: Sequence[int], ratio: float) -> Ranks:
+    """The largest ranks of a Tucker-2 form, in the proportion of ci to co, that keep at most `ratio` times the weights.
+
+    Example:
+      >>> ranks = tucker_ranks_for_ratio((3, 3, 64, 128), 0.25)
+      >>> ranks, saves_tucker((3, 3, 64, 128), ranks).weights_after <= 0.25 * 3 * 3 * 64 * 128
+      ((24, 49), True)
+    """
+    check_tucker(shape, (1, 1))
+    best = (1, 1)
+    for step in range(1, max(shape[2:]) + 1):
+        part = step / max(shape[2:])
+        ranks = (max(1, math.floor(part * shape[2])), max(1, math.floor(part * shape[3])))
+        if saves_tucker(shape, ranks).weights_after <= ratio * math.prod(shape):
+            best = ranks
+    return best
+
+
+def saves_tucker(shape: Sequence[int], ranks: Ranks, strides: Sequence[int] = ()) -> Savings:
+    """What the three factors of a Tucker-2 form cost against the whole layer; the first one runs before the stride.
+
+    Example:
+      >>> saves_tucker((3, 3, 64, 64), (16, 16))
+      Savings(weights_before=36864, weights_after=4352, multiply_adds_before=36864, multiply_adds_after=4352)
+    """
+    check_tucker(shape, ranks)
+    whole = math.prod(shape)
+    reduce, rest = shape[2] * ranks[0], shape[0] * shape[1] * ranks[0] * ranks[1] + ranks[1] * shape[3]
+    return Savings(
+        weights_before=whole,
+        weights_after=reduce + rest,
+        multiply_adds_before=whole,
+        multiply_adds_after=reduce * math.prod(strides) + rest,
+    )
+
+
+def check_tucker(shape: Sequence[int], ranks: Ranks) -> None:
+    """Raises BadInputError where a kernel has no Tucker-2 form of these ranks."""
+    if len(shape) != 4:
+        raise BadInputError(
+            f"a kernel of shape {tuple(shape)} has no Tucker-2 form: expected (height, width, in, out)"
+        )
+    if not (1 <= ranks[0] <= shape[2] and 1 <= ranks[1] <= shape[3]):
+        raise BadInputError(f"Tucker-2 ranks {ranks}: expected 1 … {shape[2]} and 1 … {shape[3]}")
+
+
+def _squares(values: Iterable[float]) -> list[float]:
+    return [float(value) * float(value) for value in values]
 
 
 def _check_fraction(name: str, value: float) -> None:

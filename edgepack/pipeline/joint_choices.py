@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from edgepack.gate import LayerFacts
+from edgepack.facts import LayerFacts
 from edgepack.numerics.allocation import Choice
 from edgepack.numerics.layer_statistics import LayerStatistics
 from edgepack.numerics.obs_sweep import Curvature

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgepack import gate, tflite
-from edgepack.gate import LayerFacts
+from edgepack.facts import LayerFacts
 from edgepack.numerics import clustering
 from edgepack.pipeline.quantizing import Quantized
 from edgepack.pipeline.steps import Worked

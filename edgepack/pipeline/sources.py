@@ -10,7 +10,8 @@ from typing import Any
 from edgepack import errors, gate
 from edgepack.data import Dataset, DataSource, fingerprint
 from edgepack.data.materialize import materialize
-from edgepack.gate import Graph, LayerFacts
+from edgepack.facts import LayerFacts
+from edgepack.gate import Graph
 from edgepack.pipeline.pins import pinned_sha256
 from edgepack.pipeline.workspace import Workspace
 from edgepack.recipe import NO_EVALUATION, Recipe

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from edgepack import errors, gate
 from edgepack.data import Dataset, code_digests
 from edgepack.data.subset import subset
-from edgepack.gate import LayerFacts
+from edgepack.facts import LayerFacts
 from edgepack.numerics.entropy import BIAS_BYTES, BYTES_PER_VALUE, SCALE_BYTES, coded_bytes, entropy_bytes
 from edgepack.numerics.metrics import Metric
 from edgepack.pipeline.evaluate import ANSWERS, float_answers, judged_output

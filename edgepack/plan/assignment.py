@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from edgepack.gate.facts import LayerFacts
+from edgepack.facts import LayerFacts
 from edgepack.plan.steps import Action, Cell, Order
 from edgepack.stages import Decision, StageSettings, Target, splits
 
@@ -72,7 +72,7 @@ class Assignment:
         self.stages = stages
         self._origins = origins or {}
         self.order: Order = order
-        self.whole = sum(int(kernel.array.size) for each in facts for kernel in each.kernels) or 1
+        self.whole = sum(kernel.size for each in facts for kernel in each.kernels) or 1
         self.work_left = None if exact else CHECK_WORK
         self.cells: dict[str, dict[int, Cell]] = {each.name: {} for each in facts}
         self.work: list[Work] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edgepack import errors
-from edgepack.gate.facts import LayerFacts
+from edgepack.facts import LayerFacts
 from edgepack.plan.assignment import Numbered
 from edgepack.stages import splits
 from edgepack.tables import nearest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from edgepack.gate.facts import LayerFacts
+from edgepack.facts import LayerFacts
 from edgepack.plan import demands
 from edgepack.plan.assignment import Assignment, Live, Numbered, Work
 from edgepack.plan.promises import Books
@@ -210,7 +210,7 @@ def _row(live: Live, cells: Mapping[int, Cell]) -> Row:
     return Row(
         layer=facts.name,
         kind=facts.kind,
-        shape=tuple(facts.kernels[0].array.shape) if facts.kernels else (),
+        shape=facts.kernels[0].shape if facts.kernels else (),
         parameters=facts.parameters,
         origin=live.origin,
         cells=dict(sorted(cells.items())),

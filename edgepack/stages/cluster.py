@@ -20,7 +20,7 @@ from edgepack.stages.settings import (
 )
 
 if TYPE_CHECKING:
-    from edgepack.gate.facts import Kernel
+    from edgepack.facts import Kernel
 
 Clusters = Annotated[int, Field(ge=2, le=256)]
 
@@ -117,8 +117,8 @@ class Cluster(StageSettings):
         channels = 1
         if self.per == "channel":
             for axis in kernel.channel_axes:
-                channels *= kernel.array.shape[axis]
-        weights = int(kernel.array.size) // channels
+                channels *= kernel.shape[axis]
+        weights = kernel.size // channels
         if weights <= clusters:
             where = "channel" if self.per == "channel" and kernel.channel_axes else "layer"
             return f"{weights} weights per {where}: no more than {clusters} values anyway"

@@ -17,7 +17,7 @@ from edgepack.stages import splits
 from edgepack.stages.settings import Decision, StageSettings, Step, Target, as_json, refusal
 
 if TYPE_CHECKING:
-    from edgepack.gate.facts import Kernel
+    from edgepack.facts import Kernel
 
 PositiveRank = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
@@ -109,10 +109,8 @@ class Factorize(StageSettings):
         kernel = splits.kernel_to_split(facts)
         if isinstance(kernel, str):
             return Decision(reason=kernel)
-        if kernel.array.size < self.min_weights:
-            return Decision(
-                reason=f"{kernel.array.size:,} weights: fewer than min_weights = {self.min_weights:,}"
-            )
+        if kernel.size < self.min_weights:
+            return Decision(reason=f"{kernel.size:,} weights: fewer than min_weights = {self.min_weights:,}")
         if self.decided_at_build:
             return self._later(target, kernel)
         cost = splits.work(facts, kernel, self.form, self.goal[0])

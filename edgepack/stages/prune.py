@@ -23,7 +23,7 @@ from edgepack.stages.settings import (
 from edgepack.stages.training import Positive
 
 if TYPE_CHECKING:
-    from edgepack.gate.facts import Kernel
+    from edgepack.facts import Kernel
 
 Sparsity = Annotated[float, Field(gt=0.0, lt=1.0)]
 _PATTERN = re.compile(r"^([1-9]\d?):([1-9]\d?)$")
@@ -186,9 +186,7 @@ class Prune(StageSettings):
 
     def _reason_against(self, kernel: Kernel, target: Target) -> str | None:
         facts, asked = target.facts, called_on(self, target)
-        if self.policy == "xnnpack_latency" and not (
-            facts.kind == "Conv2D" and kernel.array.shape[:2] == (1, 1)
-        ):
+        if self.policy == "xnnpack_latency" and not (facts.kind == "Conv2D" and kernel.shape[:2] == (1, 1)):
             return "XNNPACK runs only 1×1 convolutions sparse"
         if not asked:
             if kernel.role == "depthwise":
@@ -202,15 +200,15 @@ class Prune(StageSettings):
     def _shape_against(self, kernel: Kernel) -> str | None:
         if self.structure == "unstructured":
             return None
-        if kernel.array.ndim < 2 or len(kernel.channel_axes) != 1 or kernel.role == "depthwise":
+        if len(kernel.shape) < 2 or len(kernel.channel_axes) != 1 or kernel.role == "depthwise":
             return f'structure "{self.structure}" needs a kernel with one axis of output channels'
-        outputs = kernel.array.shape[kernel.channel_axes[0]]
+        outputs = kernel.shape[kernel.channel_axes[0]]
         axis = (
-            kernel.array.ndim - 2
-            if kernel.channel_axes[0] == kernel.array.ndim - 1
-            else kernel.array.ndim - 1
+            len(kernel.shape) - 2
+            if kernel.channel_axes[0] == len(kernel.shape) - 1
+            else len(kernel.shape) - 1
         )
-        inputs = kernel.array.shape[axis]
+        inputs = kernel.shape[axis]
         if self.structure == "block":
             if inputs % self.block[0] or outputs % self.block[1]:
                 return f"{inputs} inputs × {outputs} outputs do not divide into blocks of {list(self.block)}"

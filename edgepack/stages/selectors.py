@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 if TYPE_CHECKING:
-    from edgepack.gate.facts import LayerFacts
+    from edgepack.facts import LayerFacts
 
 Globs = Annotated[tuple[str, ...], Field(strict=False)]
 

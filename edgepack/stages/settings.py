@@ -16,7 +16,7 @@ from edgepack.stages.training import Training
 if TYPE_CHECKING:
     from edgepack.backend import Backend
     from edgepack.data import Dataset
-    from edgepack.gate.facts import Kernel, LayerFacts
+    from edgepack.facts import Kernel, LayerFacts
 
 
 class Step(Protocol):
@@ -214,7 +214,7 @@ def refusal(settings: StageSettings, target: Target) -> str | None:
 
 def trivial_share(kernel: Kernel, target: Target) -> str | None:
     """Reason to leave a kernel alone that hardly counts: few weights, next to nothing of the model."""
-    size, whole = int(kernel.array.size), target.model_weights
+    size, whole = kernel.size, target.model_weights
     if size >= SMALL_WEIGHTS or size > SMALL_SHARE * whole:
         return None
     return f"{size:,} of the model's {whole:,} weights ({size / whole:.1%}): nothing to gain, easily harmed"

@@ -5,15 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, cast
+from typing import Any, Final, Literal, cast
 
-import numpy as np
-
-from edgepack.numerics import factorize, rank, tucker
+from edgepack.facts import Kernel, LayerFacts
+from edgepack.numerics import rank
+from edgepack.numerics.forms import Form, factor_shapes, full_rank
 from edgepack.numerics.rank import Savings
-
-if TYPE_CHECKING:
-    from edgepack.gate.facts import Kernel, LayerFacts
 
 Goal = Literal["keep", "energy", "ratio", "rank", "max_error"]
 Rank = int | tuple[int, int]
@@ -59,11 +56,11 @@ def forms(facts: LayerFacts, wanted: str) -> tuple[str, ...]:
         return ("conv1d",) if facts.kind == "Conv1D" else ("pointwise",)
     kernel = kernel_to_split(facts)
     assert not isinstance(kernel, str)
-    if kernel.array.shape[:2] == (1, 1):
+    if kernel.shape[:2] == (1, 1):
         return ("pointwise",)
     if wanted == "tucker":
         return ("tucker",)
-    flat = 1 in kernel.array.shape[:2]
+    flat = 1 in kernel.shape[:2]
     if wanted == "auto":
         return ("channel",) if flat else ("spatial", "channel")
     return ("channel",) if flat else (wanted,)
@@ -81,15 +78,15 @@ def work(facts: LayerFacts, kernel: Kernel, wanted: str, goal: Goal) -> float:
     if not needs_singular_values(goal, fitting):
         return total
     for form in fitting:
-        shape = kernel.array.shape
+        shape = kernel.shape
         sides = [min(shape[2:]), max(shape[2:])] if form == "tucker" else [rank_limit(form, shape)]
-        total += sum(kernel.array.size * side + 8.0 * side**3 for side in sides)
+        total += sum(kernel.size * side + 8.0 * side**3 for side in sides)
     return total
 
 
 def rank_limit(form: str, shape: Sequence[int]) -> int:
     """Full rank of a two-factor form."""
-    return factorize.full_rank(cast(factorize.Form, form), shape)
+    return full_rank(cast(Form, form), shape)
 
 
 def split(
@@ -104,18 +101,18 @@ def split(
     """The split of one form that reaches a goal.
 
     Args:
-      kernel: its values are needed for the goals "energy" and "max_error" only.
+      kernel: its spectra are needed for the goals "energy" and "max_error", and where the error is to be measured.
       value: fraction of the energy, fraction of the weights, rank, or relative error.
       strides: of the layer, one per spatial axis; () for Dense.
       measured: whether `Split.error` is wanted for goals that do not need it.
     """
     if form == "tucker":
         return _tucker_split(kernel, goal, value, strides)
-    two = cast(factorize.Form, form)
-    shape = kernel.array.shape
+    two = cast(Form, form)
+    shape = kernel.shape
     singular = None
     if measured or goal in ("energy", "max_error"):
-        singular = rank.singular_values(two, kernel.array)
+        singular = kernel.spectra(form)[0]
     if goal == "energy":
         assert singular is not None
         kept = rank.rank_for_energy(singular, cast(float, value))
@@ -138,18 +135,20 @@ def split(
 
 
 def _tucker_split(kernel: Kernel, goal: Goal, value: float | Rank, strides: Sequence[int]) -> Split:
-    shape, full = kernel.array.shape, (kernel.array.shape[2], kernel.array.shape[3])
-    if goal == "energy":
-        kept = tucker.ranks_for_energy(kernel.array, cast(float, value))
-    elif goal == "max_error":
-        kept = tucker.ranks_for_error(kernel.array, cast(float, value))
+    shape, full = kernel.shape, (kernel.shape[2], kernel.shape[3])
+    if goal in ("energy", "max_error"):
+        inputs, outputs = kernel.spectra("tucker")
+        share = cast(float, value)
+        kept = rank.tucker_ranks_for_energy(
+            inputs, outputs, share if goal == "energy" else 1.0 - share * share
+        )
     elif goal == "ratio":
-        kept = tucker.ranks_for_ratio(shape, cast(float, value))
+        kept = rank.tucker_ranks_for_ratio(shape, cast(float, value))
     else:
         asked = value if isinstance(value, tuple) else (cast(int, value), cast(int, value))
         kept = (min(asked[0], full[0]), min(asked[1], full[1]))
     return Split(
-        form="tucker", rank=kept, full=full, savings=tucker.saves_tucker(shape, kept, strides), error=None
+        form="tucker", rank=kept, full=full, savings=rank.saves_tucker(shape, kept, strides), error=None
     )
 
 
@@ -165,20 +164,20 @@ def factor_facts(facts: LayerFacts, form: str, kept: Rank) -> tuple[LayerFacts, 
     """Facts of the factors that will stand in a layer's place; their kernels have shapes but no values."""
     kernel = kernel_to_split(facts)
     assert not isinstance(kernel, str)
-    shape = kernel.array.shape
+    shape = kernel.shape
     if form == "tucker":
         inner, outer = cast(tuple[int, int], kept)
         shapes = [(1, 1, shape[2], inner), (*shape[:2], inner, outer), (1, 1, outer, shape[3])]
         names = ["reduce", "core", "expand"]
     else:
-        shapes = list(factorize.factor_shapes(cast(factorize.Form, form), shape, cast(int, kept)))
+        shapes = list(factor_shapes(cast(Form, form), shape, cast(int, kept)))
         names = ["reduce", "expand"]
     kind = facts.kind.removeprefix("Separable")
     made = [(name, kind, "kernel", shape) for name, shape in zip(names, shapes, strict=True)]
     for other in facts.kernels:
         if other.role == "depthwise":
-            made.insert(0, ("depthwise", f"Depthwise{kind}", "depthwise", other.array.shape))
-    bias = facts.parameters - sum(int(each.array.size) for each in facts.kernels)
+            made.insert(0, ("depthwise", f"Depthwise{kind}", "depthwise", other.shape))
+    bias = facts.parameters - sum(each.size for each in facts.kernels)
     return tuple(
         _factor(facts, made, number, bias if number == len(made) - 1 else 0) for number in range(len(made))
     )
@@ -187,17 +186,14 @@ def factor_facts(facts: LayerFacts, form: str, kept: Rank) -> tuple[LayerFacts, 
 def _factor(
     whole: LayerFacts, made: Sequence[tuple[str, str, str, tuple[int, ...]]], number: int, bias: int
 ) -> LayerFacts:
-    from edgepack.gate.facts import Kernel, LayerFacts
-
     suffix, kind, role, shape = made[number]
     last = len(shape) - 1
     axes = (last - 1, last) if role == "depthwise" else (last,)
-    values: Any = np.broadcast_to(np.float32(0), shape)  # a shape without memory
     feeds = whole.feeds if number == len(made) - 1 else (f"{whole.name}_{made[number + 1][0]}",)
     return LayerFacts(
         name=f"{whole.name}_{suffix}",
         kind=kind,
-        kernels=(Kernel(role=role, array=values, index=0, channel_axes=axes),),
+        kernels=(Kernel(role=role, shape=shape, index=0, channel_axes=axes),),
         parameters=math.prod(shape) + bias,
         shared=whole.shared,
         config=_factor_config(whole.config),

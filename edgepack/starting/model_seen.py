@@ -9,7 +9,8 @@ from typing import Any, Final, Literal
 
 from edgepack import errors, gate
 from edgepack.backend import Backend
-from edgepack.gate import Graph, LayerFacts
+from edgepack.facts import LayerFacts
+from edgepack.gate import Graph
 from edgepack.records import TensorSpec
 
 Head = Literal["softmax", "sigmoid", "linear"]

@@ -19,7 +19,7 @@ UNQUANTIZED = frozenset({"uint8", "int16", "int32", "int64", "bool"})
 
 
 class Kernel(Protocol):
-    """What is asked of a kernel; `gate.facts.Kernel` is one."""
+    """What is asked of a kernel; `facts.Kernel` is one."""
 
     @property
     def role(self) -> str: ...
@@ -30,7 +30,7 @@ class Kernel(Protocol):
 
 
 class Facts(Protocol):
-    """What is asked of a layer; `gate.facts.LayerFacts` is one."""
+    """What is asked of a layer; `facts.LayerFacts` is one."""
 
     @property
     def name(self) -> str: ...

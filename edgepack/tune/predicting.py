@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from edgepack import errors, gate
-from edgepack.gate import LayerFacts
+from edgepack.facts import LayerFacts
 from edgepack.numerics import layer_statistics
 from edgepack.numerics.layer_statistics import LayerStatistics
 from edgepack.pipeline.observing import Observed, observed

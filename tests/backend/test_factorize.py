@@ -15,7 +15,7 @@ from edgepack import errors, gate
 from edgepack.backend import factorize as operation
 from edgepack.backend import factors
 from edgepack.gate.graph import Call, Graph, Layer, Ref
-from edgepack.numerics import factorize, rank, tucker
+from edgepack.numerics import factorize, forms, rank, tucker
 
 pytestmark = pytest.mark.tensorflow
 
@@ -55,7 +55,7 @@ def outputs(graph: Graph, *values: np.ndarray) -> list[np.ndarray]:
 def full(form: str, kernel: np.ndarray) -> int | list[int]:
     if form == "tucker":
         return [kernel.shape[2], kernel.shape[3]]
-    return factorize.full_rank(form, kernel.shape)  # type: ignore[arg-type]
+    return forms.full_rank(form, kernel.shape)  # type: ignore[arg-type]
 
 
 @st.composite
@@ -247,7 +247,7 @@ def test_real_models_by_energy_get_smaller_and_repeat(real: tuple[Path, np.ndarr
     original = gate.read(source)
 
     def useful(form: Any, kernel: np.ndarray) -> int:
-        kept = rank.rank_for_energy(rank.singular_values(form, kernel), 0.95)
+        kept = rank.rank_for_energy(factorize.singular_values(form, kernel), 0.95)
         return kept if rank.saves(form, kernel.shape, kept).pays else 0
 
     wanted = {name: each for name, each in choices(original, useful).items() if each["rank"]}

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgepack.errors import BadInputError
-from edgepack.numerics import factorize
+from edgepack.numerics import factorize, forms
 
 side = st.integers(1, 7)
 
 
 @st.composite
-def kernels(draw: Any) -> tuple[factorize.Form, np.ndarray]:
+def kernels(draw: Any) -> tuple[forms.Form, np.ndarray]:
     """A form with a random kernel that fits it, now and then of low rank or zero."""
     form = draw(st.sampled_from(["dense", "pointwise", "conv1d", "channel", "spatial"]))
     shape = {
@@ -33,19 +33,17 @@ def kernels(draw: Any) -> tuple[factorize.Form, np.ndarray]:
 
 
 @given(kernels())
-def test_full_rank_is_the_identity(case: tuple[factorize.Form, np.ndarray]) -> None:
+def test_full_rank_is_the_identity(case: tuple[forms.Form, np.ndarray]) -> None:
     form, kernel = case
-    joined = factorize.join(form, *factorize.split(form, kernel, factorize.full_rank(form, kernel.shape)))
+    joined = factorize.join(form, *factorize.split(form, kernel, forms.full_rank(form, kernel.shape)))
     assert joined.shape == kernel.shape
     assert np.abs(joined - kernel).max() <= 2e-6 * max(np.linalg.norm(kernel), 1e-30)
 
 
 @given(kernels(), st.integers(1, 28))
-def test_error_is_the_root_of_the_discarded_energy(
-    case: tuple[factorize.Form, np.ndarray], rank: int
-) -> None:
+def test_error_is_the_root_of_the_discarded_energy(case: tuple[forms.Form, np.ndarray], rank: int) -> None:
     form, kernel = case
-    rank = min(rank, factorize.full_rank(form, kernel.shape))
+    rank = min(rank, forms.full_rank(form, kernel.shape))
     joined = factorize.join(form, *factorize.split(form, kernel.astype(np.float64), rank))
     singular = np.linalg.svd(factorize.unfold(form, kernel), compute_uv=False)
     expected = math.sqrt(np.square(singular[rank:]).sum())
@@ -53,16 +51,16 @@ def test_error_is_the_root_of_the_discarded_energy(
 
 
 @given(kernels())
-def test_factors_have_the_announced_shapes_and_dtype(case: tuple[factorize.Form, np.ndarray]) -> None:
+def test_factors_have_the_announced_shapes_and_dtype(case: tuple[forms.Form, np.ndarray]) -> None:
     form, kernel = case
-    rank = factorize.full_rank(form, kernel.shape)
+    rank = forms.full_rank(form, kernel.shape)
     parts = factorize.split(form, kernel, rank)
-    assert tuple(part.shape for part in parts) == factorize.factor_shapes(form, kernel.shape, rank)
+    assert tuple(part.shape for part in parts) == forms.factor_shapes(form, kernel.shape, rank)
     assert all(part.dtype == np.float32 and part.flags.c_contiguous for part in parts)
 
 
 @given(kernels())
-def test_splits_repeat_to_the_bit(case: tuple[factorize.Form, np.ndarray]) -> None:
+def test_splits_repeat_to_the_bit(case: tuple[forms.Form, np.ndarray]) -> None:
     form, kernel = case
     first, second = factorize.split(form, kernel, 1), factorize.split(form, kernel.copy(), 1)
     assert all(a.tobytes() == b.tobytes() for a, b in zip(first, second, strict=True))

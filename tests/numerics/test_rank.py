@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgepack.errors import BadInputError
-from edgepack.numerics import factorize, rank
+from edgepack.numerics import factorize, forms, rank
 
 spectra = st.lists(st.floats(0.0, 100.0), min_size=1, max_size=20).map(
     lambda found: np.array(sorted(found, reverse=True))
 )
 fractions = st.floats(0.0, 1.0)
-SHAPES: list[tuple[factorize.Form, tuple[int, ...]]] = [
+SHAPES: list[tuple[forms.Form, tuple[int, ...]]] = [
     ("dense", (100, 40)),
     ("pointwise", (1, 1, 32, 64)),
     ("conv1d", (5, 16, 32)),
@@ -52,14 +52,14 @@ def test_ranks_grow_with_what_is_asked(singular: np.ndarray, one: float, other: 
 
 @pytest.mark.parametrize(("form", "shape"), SHAPES)
 @given(ratio=fractions)
-def test_ratio_is_never_exceeded(form: factorize.Form, shape: tuple[int, ...], ratio: float) -> None:
+def test_ratio_is_never_exceeded(form: forms.Form, shape: tuple[int, ...], ratio: float) -> None:
     kept = rank.rank_for_ratio(form, shape, ratio)
     after = rank.saves(form, shape, kept).weights_after
     assert kept == 1 or after <= ratio * math.prod(shape) * (1 + 1e-9)
 
 
 @pytest.mark.parametrize(("form", "shape"), SHAPES)
-def test_savings_count_the_real_factors(form: factorize.Form, shape: tuple[int, ...]) -> None:
+def test_savings_count_the_real_factors(form: forms.Form, shape: tuple[int, ...]) -> None:
     parts = factorize.split(form, np.ones(shape, np.float32), 3)
     found = rank.saves(form, shape, 3)
     assert found.weights_after == sum(part.size for part in parts) == found.multiply_adds_after
@@ -69,11 +69,11 @@ def test_savings_count_the_real_factors(form: factorize.Form, shape: tuple[int, 
 @pytest.mark.parametrize(("form", "shape"), SHAPES)
 @pytest.mark.parametrize("strides", [(), (1, 2), (2, 1)])
 def test_the_largest_useful_rank_pays_and_the_next_does_not(
-    form: factorize.Form, shape: tuple[int, ...], strides: tuple[int, ...]
+    form: forms.Form, shape: tuple[int, ...], strides: tuple[int, ...]
 ) -> None:
     best = rank.max_useful_rank(form, shape, strides)
     assert best >= 1 and rank.saves(form, shape, best, strides).pays
-    assert best == factorize.full_rank(form, shape) or not rank.saves(form, shape, best + 1, strides).pays
+    assert best == forms.full_rank(form, shape) or not rank.saves(form, shape, best + 1, strides).pays
 
 
 def test_a_stride_along_the_width_costs_the_spatial_form() -> None:
@@ -87,7 +87,7 @@ def test_fast_singular_values_are_those_of_the_svd(seed: int) -> None:
     generator = np.random.default_rng(seed)
     matrix = generator.normal(size=generator.integers(1, 30, 2))
     exact = np.linalg.svd(matrix, compute_uv=False)
-    assert rank.singular_values_fast(matrix) == pytest.approx(exact, abs=1e-6 * exact[0])
+    assert factorize.singular_values_fast(matrix) == pytest.approx(exact, abs=1e-6 * exact[0])
 
 
 @pytest.mark.parametrize("function", [rank.rank_for_energy, rank.rank_for_error])

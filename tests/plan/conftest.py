@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgepack.gate.facts import LayerFacts
+from edgepack.facts import LayerFacts
 from tests.made_layers import small_cnn
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edgepack import plan
-from edgepack.gate.facts import LayerFacts
+from edgepack.facts import LayerFacts
 from edgepack.records import Claim
 from edgepack.stages import Cluster, Factorize, Prune, splits
 from tests.made_layers import make_layer
@@ -22,7 +22,7 @@ def factorized(cnn: tuple[LayerFacts, ...], name: str, form: str, rank: int) -> 
             after.append(facts)
             continue
         made = splits.factor_facts(facts, form, rank)
-        shapes = [each.kernels[0].array.shape for each in made]
+        shapes = [each.kernels[0].shape for each in made]
         after += [make_layer(each.name, each.kind, shape) for each, shape in zip(made, shapes, strict=True)]
     return after
 

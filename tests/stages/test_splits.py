@@ -47,7 +47,7 @@ from tests.made_layers import make_layer
 )
 def test_factor_facts(facts, form, rank, factors) -> None:
     made = splits.factor_facts(facts, form, rank)
-    assert [(each.name, each.kind, each.kernels[0].array.shape, each.parameters) for each in made] == factors
+    assert [(each.name, each.kind, each.kernels[0].shape, each.parameters) for each in made] == factors
     assert made[-1].kernels[0].channel_axes == (len(factors[-1][2]) - 1,)
     assert made[0].feeds == (made[1].name,)
 
@@ -70,5 +70,5 @@ def test_factors_match_the_backend() -> None:
         made = factors(Layer(name="layer", kind=kind, config=config, weights=weights), form, rank)
         planned = splits.factor_facts(facts, form, rank)
         assert [(each.name, each.kind, each.weights[0].shape) for each in made.layers] == [
-            (each.name, each.kind, each.kernels[0].array.shape) for each in planned
+            (each.name, each.kind, each.kernels[0].shape) for each in planned
         ]
