@@ -76,7 +76,7 @@ def send(replies: IO[bytes], message: dict[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class Ahead:
-    """A forked process that waits: what is written to `request` and closed is answered on `answer`."""
+    """A forked process that waits: what is written to `request` is answered on `answer`."""
 
     pid: int
     request: int

@@ -30,7 +30,7 @@ def command(recipe: Path, devices: tuple[str, ...], as_json: bool) -> int:
     """Validate RECIPE, its model and its data, and show which stage does what to which layer."""
     from edgepack import child
 
-    child.ahead("edgepack.gate.isolation")  # reads the model; gets ready while this process imports the rest
+    child.ahead("edgepack.pipeline.model_outline")  # gets ready while this process imports the rest
     from edgepack.pipeline.preflight import preflight
     from edgepack.recipe import load
 

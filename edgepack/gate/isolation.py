@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
 import json
 import os
@@ -12,7 +11,7 @@ import warnings
 from pathlib import Path
 from typing import IO, Any, Final, NoReturn
 
-from edgepack import child, errors
+from edgepack import errors
 from edgepack.gate.contents import Contents
 
 CPU_LIMIT_S: Final = 5
@@ -35,20 +34,16 @@ def read_directly() -> None:
 def read_hdf5(source: Path | bytes, where: str, *, with_data: bool) -> Contents:
     """`edgepack.gate.hdf5.scan` in a child, so that whatever happens in libhdf5 is an error here and no crash.
 
-    After `read_directly` it reads in this process; after ``child.ahead("edgepack.gate.isolation")`` the first reading
-    is done by the process that waits for it.
+    After `read_directly` it reads in this process.
 
     Raises:
       ModelError: as `scan`, and where libhdf5 crashed, ran out of memory or did not come to an end.
     """
     if _directly:
         return scan(source, where, with_data=with_data)
-    waiting = child.taken(__name__)
-    reader, receive = _forked(source, where, with_data) if waiting is None else (waiting.pid, waiting.answer)
+    reader, receive = _forked(source, where, with_data)
     contents = None
     try:
-        if waiting is not None:
-            _ask(waiting.request, source, where, with_data)
         with os.fdopen(receive, "rb") as stream:
             contents = _receive(stream, where)
     except EOFError:
@@ -87,26 +82,6 @@ def _forked(source: Path | bytes, where: str, with_data: bool) -> tuple[int, int
         _answer_and_exit(source, where, with_data, send)
     os.close(send)
     return reader, receive
-
-
-def _ask(request: int, source: Path | bytes, where: str, with_data: bool) -> None:
-    path = None if isinstance(source, bytes) else os.fspath(source)
-    with contextlib.suppress(BrokenPipeError), os.fdopen(request, "wb") as stream:
-        stream.write(json.dumps({"path": path, "where": where, "with_data": with_data}).encode() + b"\n")
-        stream.write(source if isinstance(source, bytes) else b"")
-
-
-def serve(request: int, answer: int) -> None:
-    """Answers one `_ask`, in a process of `child.ahead`."""
-    from edgepack.gate import hdf5  # noqa: F401  while nobody waits yet
-
-    with os.fdopen(request, "rb") as stream:
-        asked = stream.readline()
-        if not asked.endswith(b"\n"):
-            return  # the parent ended, or had no use for it
-        wanted = json.loads(asked)
-        source = stream.read() if wanted["path"] is None else Path(wanted["path"])
-    _answer_and_exit(source, wanted["where"], wanted["with_data"], answer)
 
 
 def _receive(stream: IO[bytes], where: str) -> Contents:

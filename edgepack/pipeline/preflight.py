@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgepack import data, errors, gate, plan
+from edgepack import data, errors, plan
+from edgepack.pipeline.model_outline import ModelOutline, Reading
 from edgepack.pipeline.pins import pinned_sha256
 from edgepack.recipe import NO_EVALUATION, Recipe, limits
 from edgepack.recipe.budget import UNLIMITED
@@ -50,35 +51,37 @@ def preflight(recipe: Recipe, devices: Sequence[str] = ()) -> Preflight:
     Raises:
       EdgepackError: what `build` would refuse, as far as it can be known without running anything.
     """
-    shown = _budgets(recipe, devices)
-    path = recipe.model_path
-    pinned_sha256(recipe)
-    if gate.is_saved_model(path):
-        note = f"{path.name}: a SavedModel is only opened by a build, with --trust-input"
-        return Preflight(recipe=recipe, plan=None, inputs=(), samples={}, findings=(note,), budgets=shown)
-    graph = gate.read(path, custom=recipe.model.custom)
-    if recipe.model.outputs is not None:
-        graph = gate.keep_outputs(graph, recipe.model.outputs)
+    source = recipe.model
+    with Reading(recipe.model_path, custom=source.custom, outputs=source.outputs) as reading:
+        shown = _budgets(recipe, devices)
+        pinned_sha256(recipe)
+        return _judged(recipe, reading.outline(), shown)
+
+
+def _judged(recipe: Recipe, model: ModelOutline | None, budgets: dict[str, dict[str, Json]]) -> Preflight:
+    if model is None:
+        note = f"{recipe.model_path.name}: a SavedModel is only opened by a build, with --trust-input"
+        return Preflight(recipe=recipe, plan=None, inputs=(), samples={}, findings=(note,), budgets=budgets)
     if recipe.data.evaluation is None:
         raise errors.RecipeError(f"{recipe.path}: {NO_EVALUATION}")
     if recipe.continuity is not None:
         _previous(recipe, recipe.continuity)
-    samples, findings = _examined(recipe, graph.specs)
+    samples, findings = _examined(recipe, model.inputs)
     resolved = plan.resolve(
         recipe.stages,
-        gate.layer_facts(graph),
+        model.layers,
         order=recipe.order,
         has_training=recipe.data.training is not None,
         exact=False,
     )
-    dropped = [f"layer {layer!r} is left out: {reason}" for layer, reason in graph.dropped]
+    dropped = [f"layer {layer!r} is left out: {reason}" for layer, reason in model.dropped]
     return Preflight(
         recipe=recipe,
         plan=resolved,
-        inputs=graph.specs,
+        inputs=model.inputs,
         samples=samples,
         findings=(*findings, *dropped),
-        budgets=shown,
+        budgets=budgets,
     )
 
 

@@ -24,6 +24,17 @@ class Blocker:
 
 sys.meta_path.insert(0, Blocker())
 """
+RECORDER = """
+import os, sys
+
+class Recorder:
+    def find_spec(self, name, path=None, target=None):
+        if "." not in name:
+            with open({log!r}, "a") as log:
+                log.write(f"{{os.getpid()}} {{name}}\\n")
+
+sys.meta_path.insert(0, Recorder())
+"""
 TENSORFLOW = ("tensorflow", "tf_keras", "keras", "tensorflow_model_optimization", "jax", "torch")
 INTERPRETERS = ("ai_edge_litert", "tflite_runtime")
 
@@ -91,6 +102,21 @@ def test_a_cached_rebuild_imports_no_tensorflow(project: Path, edgepack: Run, tm
     assert again.returncode == 0, again.stderr
     assert "read model" in again.stderr
     assert all("from the store" in line for line in again.stderr.splitlines() if "✓" in line)
+
+
+def test_a_check_leaves_numpy_to_the_process_that_reads_the_model(project: Path, tmp_path: Path) -> None:
+    log, site = tmp_path / "imports.txt", tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(RECORDER.format(log=str(log)))
+    paths = os.pathsep.join(filter(None, (str(site), os.environ.get("PYTHONPATH"))))
+    command = [COMMAND, "check", project / "digits.toml"]
+    with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": paths}, stdout=subprocess.PIPE) as check:
+        assert b"rank 40 (of 144" in check.communicate()[0]  # a choice that takes singular values
+    recorded = [line.split() for line in log.read_text().splitlines()]
+    here = {name for pid, name in recorded if int(pid) == check.pid}
+    elsewhere = {name for pid, name in recorded if int(pid) != check.pid}
+    assert "pydantic" in here and not {"numpy", "h5py"} & here
+    assert {"numpy", "h5py"} <= elsewhere and "pydantic" not in elsewhere
 
 
 def seconds(commands: list[list[str | Path]], rounds: int) -> list[float]:

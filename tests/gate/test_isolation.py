@@ -7,10 +7,9 @@ import signal
 import time
 from typing import Any
 
-import numpy as np
 import pytest
 
-from edgepack import child, errors, gate
+from edgepack import errors, gate
 from edgepack.gate import isolation
 
 
@@ -72,35 +71,3 @@ def test_a_guarded_child_reads_by_itself(write_keras: Any, monkeypatch: pytest.M
     isolation.read_directly()
     monkeypatch.setattr(os, "fork", lambda: pytest.fail("forked"))
     assert len(gate.read(write_keras()).layers["hidden"].weights) == 2
-
-
-def test_a_reader_that_waits_reads_the_same(write_keras: Any) -> None:
-    path = write_keras()
-    expected = gate.read(path)
-    child.ahead("edgepack.gate.isolation")
-    found = gate.read(path)
-    assert child.taken("edgepack.gate.isolation") is None
-    assert found.calls == expected.calls
-    for name, layer in expected.layers.items():
-        assert all(map(np.array_equal, found.layers[name].weights, layer.weights))
-
-
-def test_a_reader_that_waits_refuses_the_same(tmp_path: Any) -> None:
-    path = tmp_path / "broken.h5"
-    path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(500))
-    with pytest.raises(errors.ModelError) as expected:
-        gate.read(path)
-    child.ahead("edgepack.gate.isolation")
-    with pytest.raises(errors.ModelError) as found:
-        gate.read(path)
-    assert str(found.value) == str(expected.value)
-
-
-def test_a_reader_that_nobody_asks_ends() -> None:
-    child.ahead("edgepack.gate.isolation")
-    waiting = child.taken("edgepack.gate.isolation")
-    assert waiting is not None
-    os.close(waiting.request)
-    _, status = os.waitpid(waiting.pid, 0)
-    os.close(waiting.answer)
-    assert os.waitstatus_to_exitcode(status) == 1
