@@ -143,7 +143,7 @@ class StageSettings(BaseModel):
         return self
 
     def plan_layer(self, target: Target) -> Decision:
-        """What the stage will do to a layer; pure numpy. Stages that act on no layer leave all alone."""
+        """What the stage will do to a layer; nothing is changed. Stages that act on no layer leave all alone."""
         return Decision(reason="not a stage that acts on single layers")
 
     def selectors(self) -> tuple[Selector, ...]:
