@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from edgepack import device, embedded, errors, gate, plan
@@ -19,15 +20,15 @@ from edgepack.pipeline.joint import Planned, carried_out
 from edgepack.pipeline.per_device import packages_of
 from edgepack.pipeline.quantizing import float_baseline
 from edgepack.pipeline.reporter import Reporter
-from edgepack.pipeline.result import BuildResult
+from edgepack.pipeline.result import BuildResult, MetricResult
 from edgepack.pipeline.rounding import rounded
-from edgepack.pipeline.run import Options, Run, compared_later
+from edgepack.pipeline.run import Options, Run, compared
 from edgepack.pipeline.sources import Datasets, Source, import_candidate, open_data, open_source, warm_up
 from edgepack.pipeline.steps import Worked, run_steps
 from edgepack.pipeline.weighing import weigh_ahead
 from edgepack.pipeline.workspace import Workspace
 from edgepack.recipe import Recipe, Target
-from edgepack.records import Candidate
+from edgepack.records import Artifact, Candidate
 from edgepack.stages import Cluster, Factorize, StageSettings
 from edgepack.stages.training import Training
 from edgepack.store import Store
@@ -165,6 +166,10 @@ def _to_target(
             resolved, recipe, source, original, datasets, workspace, trust_code=trust, after=after
         )
 
+    def judge(artifact: Artifact) -> Callable[[], MetricResult]:
+        evaluate.tflite_answers_ahead(artifact, datasets.evaluation, workspace)
+        return partial(compared, recipe, metric, datasets, original, artifact, workspace)
+
     planned, worked = carried_out(
         target,
         recipe,
@@ -172,7 +177,7 @@ def _to_target(
         datasets.calibration,
         workspace,
         float_permitted=all(each.float_allowed for each in devices),
-        judge=lambda artifact: compared_later(recipe, metric, datasets, original, artifact, workspace),
+        judge=judge,
         factorized=lambda share: run([Factorize(method="kfac", keep=share)], before),
         clustered=lambda values, per: run(
             [Cluster(method="obs", clusters=values, per=per, train=NONE)], before

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,20 +69,6 @@ class Run:
         original = evaluate.float_answers(self.original, data, self.workspace)
         compressed = evaluate.float_answers(self.worked.candidate, data, self.workspace)
         return evaluate.compared(self.recipe, self.metric, data, original, compressed, self.workspace).drop
-
-
-def compared_later(
-    recipe: Recipe,
-    metric: Metric,
-    datasets: Datasets,
-    original: Candidate,
-    artifact: Artifact,
-    workspace: Workspace,
-) -> Callable[[], MetricResult]:
-    """`compared`, of which the answers are begun now, on the other core; what is returned waits for them."""
-    evaluate.float_answers_ahead(original, datasets.evaluation, workspace)
-    evaluate.tflite_answers_ahead(artifact, datasets.evaluation, workspace)
-    return lambda: compared(recipe, metric, datasets, original, artifact, workspace)
 
 
 def compared(
