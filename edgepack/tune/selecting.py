@@ -18,7 +18,7 @@ from edgepack.tune.study import Done
 
 Array: TypeAlias = npt.NDArray[Any]
 
-HOPE: Final = 0.5
+HOPE: Final = 0.25
 """How many deviations better than expected a point is taken to be: what is not known is worth a look."""
 DOUBT: Final = 1.0
 """… and how many deviations a limit may be missed by before a point is left out."""

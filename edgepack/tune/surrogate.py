@@ -7,6 +7,7 @@ Learning", 2006, ch. 2 and 5; kriging with a trend).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -18,9 +19,13 @@ Array: TypeAlias = npt.NDArray[Any]
 LENGTHS: Final = (0.25, 0.5, 1.0, 2.0)
 NOISES: Final = (0.01, 0.1, 0.5)
 """Share of the rest's variance that is noise."""
-KNEES: Final = tuple(10.0 ** (exponent / 2) for exponent in range(-8, 5))
-PRIOR_KNEE, PRIOR_SCALE, PRIOR_WEIGHT = 0.1, 0.05, 0.3
+KNEES: Final = tuple(10.0 ** (exponent / 4) for exponent in range(-16, 9))
+POWERS: Final = (1.0, 1.5, 2.0, 3.0)
+"""How fast a drop sets in: a model that is sure of itself bears small errors well, and large ones no better."""
+PRIOR_KNEE, PRIOR_SCALE, PRIOR_WEIGHT = 0.1, 0.05, 0.1
 """Before anything is measured: a loss of 0.1 nats costs about three points."""
+GRAIN: Final = 0.01
+"""Drop up to which points scatter alike; larger ones scatter in proportion."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +41,10 @@ class Forecast:
 
 
 def of_loss(loss: Array, points: Array, seen_loss: Array, seen_points: Array, seen: Array) -> Forecast:
-    """The drop of the metric, from the predicted rise of the loss: scale · log(1 + loss / knee) and the rest.
+    """The drop of the metric, from the predicted rise of the loss: scale · log(1 + (loss / knee)^power) and the rest.
+
+    Misses count as shares of the drop, and deviations grow with it: where nearly nothing is lost, nothing is to be hoped
+    for.
 
     Args:
       loss, points: [n], [n, columns], the new points.
@@ -48,23 +56,29 @@ def of_loss(loss: Array, points: Array, seen_loss: Array, seen_points: Array, se
       >>> bool(abs(found.mean[0] - 0.069) < 0.01)
       True
     """
-    best = None
+    knee, power, scale = _trend(seen_loss, seen)
+    trend, old = (scale * np.log1p((each / knee) ** power) for each in (loss, seen_loss))
+    missed = (seen - old) / (old + GRAIN)
+    floor = 1.0 if len(seen) < 3 else 0.25 * float(np.abs(missed).mean())
+    rest = of_rest(points, seen_points, missed, floor)
+    return Forecast(mean=trend + rest.mean * (trend + GRAIN), deviation=rest.deviation * (trend + GRAIN))
+
+
+def _trend(loss: Array, drop: Array) -> tuple[float, float, float]:
+    """Knee, power and scale of least squares; a weak wish for what is usual keeps a few points from saying anything."""
+    weight = GRAIN / (np.maximum(drop, 0.0) + GRAIN)
+    best = (math.inf, PRIOR_KNEE, 1.0, PRIOR_SCALE)
     for knee in KNEES:
-        trend = np.log1p(seen_loss / knee)
-        # A weak wish for the scale that the loss suggests keeps one or two points from saying anything.
-        prior = PRIOR_SCALE * np.log1p(1 / PRIOR_KNEE) / np.log1p(1 / knee)
-        scale = (float(trend @ seen) + PRIOR_WEIGHT * prior) / (float(trend @ trend) + PRIOR_WEIGHT)
-        scale = max(scale, 1e-6)
-        miss = float(np.square(seen - scale * trend).sum()) + PRIOR_WEIGHT * (scale - prior) ** 2
-        miss += 1e-4 * abs(np.log(knee / PRIOR_KNEE))
-        if best is None or miss < best[0]:
-            best = (miss, knee, scale)
-    assert best is not None
-    _, knee, scale = best
-    trend, old = scale * np.log1p(loss / knee), scale * np.log1p(seen_loss / knee)
-    floor = 0.01 if len(seen) < 3 else 0.25 * float(np.abs(seen - old).mean())
-    rest = of_rest(points, seen_points, seen - old, floor)
-    return Forecast(mean=trend + rest.mean, deviation=rest.deviation)
+        prior = PRIOR_SCALE * math.log1p(1 / PRIOR_KNEE) / math.log1p(1 / knee)
+        for power in POWERS:
+            trend = np.log1p((loss / knee) ** power)
+            held = PRIOR_WEIGHT * GRAIN**2 / PRIOR_SCALE**2
+            scale = float(trend * weight**2 @ drop) + held * prior
+            scale = max(scale / (float(np.square(trend * weight).sum()) + held), 1e-6)
+            miss = float(np.square(weight * (drop - scale * trend)).sum()) + held * (scale - prior) ** 2
+            miss += 0.1 * GRAIN**2 * (abs(math.log(knee / PRIOR_KNEE)) + (power - 1.0))
+            best = min(best, (miss, knee, power, scale))
+    return best[1:]
 
 
 def of_size(size: Array, points: Array, seen_size: Array, seen_points: Array, seen: Array) -> Forecast:
