@@ -32,10 +32,11 @@ MOST_STRUCTURES: Final = 6
 OTHER_SHARE: Final = 0.6
 """Share of the weights that is kept where factorizing is tried for the sake of accuracy."""
 LEAST_SHARE, SHARE_AIM = 0.05, 0.97
+"""Share of the weights that factorizing keeps at least, and how far below the limit the next structure aims."""
 LEAST_SLOPE: Final = 1e-3
+"""How fast a limit is taken to fall with the weights, at least."""
 LARGEST_LEAP: Final = 0.3
 """No structure keeps less than this share of the one before it."""
-"""Share of the weights that factorizing keeps at least, and how far below the limit the next structure aims."""
 
 
 @dataclass(frozen=True, kw_only=True)
