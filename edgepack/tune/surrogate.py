@@ -22,8 +22,8 @@ NOISES: Final = (0.01, 0.1, 0.5)
 KNEES: Final = tuple(10.0 ** (exponent / 4) for exponent in range(-16, 9))
 POWERS: Final = (1.0, 1.5, 2.0, 3.0)
 """How fast a drop sets in: a model that is sure of itself bears small errors well, and large ones no better."""
-PRIOR_KNEE, PRIOR_SCALE, PRIOR_WEIGHT = 0.1, 0.05, 0.1
-"""Before anything is measured: a loss of 0.1 nats costs about three points."""
+PRIOR_KNEE, PRIOR_POWER, PRIOR_SCALE, PRIOR_WEIGHT = 0.1, 1.5, 0.1, 0.1
+"""Before anything is measured: a loss of 0.1 nats costs about seven points, and a drop sets in a little late."""
 GRAIN: Final = 0.01
 """Drop up to which points scatter alike; larger ones scatter in proportion."""
 
@@ -67,7 +67,7 @@ def of_loss(loss: Array, points: Array, seen_loss: Array, seen_points: Array, se
 def _trend(loss: Array, drop: Array) -> tuple[float, float, float]:
     """Knee, power and scale of least squares; a weak wish for what is usual keeps a few points from saying anything."""
     weight = GRAIN / (np.maximum(drop, 0.0) + GRAIN)
-    best = (math.inf, PRIOR_KNEE, 1.0, PRIOR_SCALE)
+    best = (math.inf, PRIOR_KNEE, PRIOR_POWER, PRIOR_SCALE)
     for knee in KNEES:
         prior = PRIOR_SCALE * math.log1p(1 / PRIOR_KNEE) / math.log1p(1 / knee)
         for power in POWERS:
@@ -76,7 +76,7 @@ def _trend(loss: Array, drop: Array) -> tuple[float, float, float]:
             scale = float(trend * weight**2 @ drop) + held * prior
             scale = max(scale / (float(np.square(trend * weight).sum()) + held), 1e-6)
             miss = float(np.square(weight * (drop - scale * trend)).sum()) + held * (scale - prior) ** 2
-            miss += 0.1 * GRAIN**2 * (abs(math.log(knee / PRIOR_KNEE)) + (power - 1.0))
+            miss += 0.1 * GRAIN**2 * (abs(math.log(knee / PRIOR_KNEE)) + abs(power - PRIOR_POWER))
             best = min(best, (miss, knee, power, scale))
     return best[1:]
 
