@@ -7,12 +7,15 @@ the sums (`statistics_sums`). On large maps a seeded draw of positions stands fo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from edgepack.backend import session
+from edgepack.backend import session, statistics_coherence
+from edgepack.backend.statistics_coherence import Coherence, Kernel
 from edgepack.backend.statistics_graph import Reading, opened
 from edgepack.backend.statistics_inputs import Samples, samples_of
 from edgepack.backend.statistics_labels import drawn
@@ -21,6 +24,8 @@ from edgepack.numerics import layer_statistics
 from edgepack.records import Json
 
 Report = Callable[[str, float | None], None]
+Measured: TypeAlias = dict[tuple[str, str], layer_statistics.LayerStatistics]
+"""Statistics by layer and role."""
 BATCH: Final = 64
 BATCH_BYTES: Final = 192 << 20
 """What the values of one batch may take, forward and backward."""
@@ -28,6 +33,11 @@ DRAWS: Final = 1024
 """Labels that are drawn in all, about: few samples are gone through several times, with other labels and positions,"""
 DRAWN_VALUES: Final = 400_000_000
 """but not beyond so many values that layers compute."""
+COHERENCE_DRAWS: Final = 256
+"""Samples, one after the other, that tell how gradients at several positions go together; some several times,"""
+COHERENCE_VALUES: Final = 200_000_000
+"""but not beyond so many values that layers compute, nor fewer than"""
+FEWEST_DRAWS: Final = 16
 COPIES: Final = 5
 """Values held at once for each one of the forward pass: its gradient, its activation, scratch."""
 
@@ -90,7 +100,7 @@ def _note(layer: str, action: str, reason: str) -> dict[str, Json]:
 
 def _measured(
     model: Any, readings: Sequence[Reading], given: Samples, seed: int, doubt: float, report: Report
-) -> tuple[dict[tuple[str, str], layer_statistics.LayerStatistics], list[tuple[str, str]]]:
+) -> tuple[Measured, list[tuple[str, str]]]:
     """Statistics by (layer, role), and (layer, reason) for those that could not be measured."""
     import tensorflow as tf
 
@@ -103,7 +113,9 @@ def _measured(
         report("layer statistics", number / (rounds * batches))
         start = number % batches * size
         probe.add(given.rows(start, start + size), tf.constant([seed, number], tf.int32))
-    return probe.results(batches * size, rounds)
+    found, blind = probe.results(batches * size, rounds)
+    report("layer statistics: coherence", None)
+    return probe.coherent(found, given, seed), blind
 
 
 class _Probe:
@@ -138,9 +150,7 @@ class _Probe:
     def add(self, rows: Mapping[str, np.ndarray], seed: Any) -> None:
         self._step([rows[name] for name in self._names], seed)
 
-    def results(
-        self, samples: int, rounds: int
-    ) -> tuple[dict[tuple[str, str], layer_statistics.LayerStatistics], list[tuple[str, str]]]:
+    def results(self, samples: int, rounds: int) -> tuple[Measured, list[tuple[str, str]]]:
         found, blind = {}, []
         for reading, sums in self._sums.items():
             result = sums.result(samples, rounds)
@@ -150,11 +160,56 @@ class _Probe:
                 found[reading.layer, reading.role] = result
         return found, blind
 
+    def coherent(self, found: Measured, given: Samples, seed: int) -> Measured:
+        """The statistics with κ, from the gradients of samples one by one."""
+        import tensorflow as tf
+
+        seen = [reading for reading in self._sums if (reading.layer, reading.role) in found]
+        gathering = [Coherence(statistics=found[each.layer, each.role], seed=seed) for each in seen]
+        kernels = [
+            (each, each_gathering.groups) for each, each_gathering in zip(seen, gathering, strict=True)
+        ]
+        step = tf.function(partial(self._gradients, kernels))
+        draws = int(np.clip(COHERENCE_VALUES // self.values_per_sample, FEWEST_DRAWS, COHERENCE_DRAWS))
+        for draw in range(draws):
+            row = draw * given.count // draws if draws < given.count else draw % given.count
+            rows = given.rows(row, row + 1)
+            gradients = step([rows[name] for name in self._names], tf.constant([~seed, draw], tf.int32))
+            for each, parts in zip(gathering, gradients, strict=True):
+                each.add(*(part.numpy() for part in parts))
+        return {
+            (reading.layer, reading.role): replace(each.statistics, coherence=each.value())
+            for reading, each in zip(seen, gathering, strict=True)
+        }
+
+    def _gradients(
+        self, readings: Sequence[tuple[Reading, int]], inputs: Any, seed: Any
+    ) -> list[tuple[Any, Any, Any]]:
+        """What `Coherence.add` takes, of one sample, for readings with so many groups of outputs; in the graph."""
+        variables = {reading: layer.weights[0] for reading, layer, _ in self._calls}
+        tape, values, pull = self._pulled(inputs, seed, list(variables.values()))
+        outputs: dict[Reading, list[Any]] = {}
+        for (reading, _, _), value in zip(self._calls, values["writes"], strict=True):
+            outputs.setdefault(reading, []).append(value)
+        kernels = [
+            Kernel(variable=variables[reading], outputs=outputs[reading], groups=groups)
+            for reading, groups in readings
+        ]
+        return statistics_coherence.gradients(tape, pull, kernels)
+
     def _add(self, inputs: Any, seed: Any) -> None:
+        tape, values, pull = self._pulled(inputs, seed, [])
+        gradients = tape.gradient(pull, values["writes"])
+        for (reading, _, _), read, gradient in zip(self._calls, values["reads"], gradients, strict=True):
+            self._sums[reading].add(read, gradient, seed)
+
+    def _pulled(self, inputs: Any, seed: Any, watched: Sequence[Any]) -> tuple[Any, Any, Any]:
+        """The tape, the values of a batch, and what is differentiated (`Drawn.pull`)."""
         import tensorflow as tf
 
         with tf.GradientTape() as tape:
             tape.watch([tensor for tensor in inputs if tensor.dtype.is_floating])
+            tape.watch(watched)
             values = self._model(inputs if len(inputs) > 1 else inputs[0], training=False)
             pull = tf.add_n(
                 [
@@ -162,9 +217,7 @@ class _Probe:
                     for index, (head, value) in enumerate(zip(self._heads, values["heads"], strict=True))
                 ]
             )
-        gradients = tape.gradient(pull, values["writes"])
-        for (reading, _, _), read, gradient in zip(self._calls, values["reads"], gradients, strict=True):
-            self._sums[reading].add(read, gradient, seed)
+        return tape, values, pull
 
 
 def _floats(tensor: Any) -> int:

@@ -105,7 +105,7 @@ def low_rank(form: Form, kernel: Array, statistics: LayerStatistics) -> LowRank:
         form=form,
         shape=tuple(kernel.shape),
         singular=singular,
-        positions=statistics.positions,
+        positions=statistics.effective_positions,
         _reduce=reduce,
         _expand=expand,
     )

@@ -3,8 +3,10 @@
 For a layer y = Wᵀx + b, where x is what one output position reads (the im2col patch of a convolution, flattened in
 the order of the Keras kernel): the mean μ and covariance Σ of x, and G = E[g gᵀ] of the loss gradient g = ∂L/∂y per
 position, with labels sampled from the model's own prediction (true Fisher information; Martens, "New insights and
-perspectives on the natural gradient method", 2014). To second order a change Δ of W costs (T/2) tr(ΔᵀΣΔG) of loss, T
-positions a sample (Martens and Grosse, "K-FAC", 2015); see `edgepack.numerics.second_order`.
+perspectives on the natural gradient method", 2014). To second order a change Δ of W costs (κT/2) tr(ΔᵀΣΔG) of loss, T
+positions a sample (Martens and Grosse, "K-FAC", 2015); see `edgepack.numerics.second_order`. κ makes up for taking what
+happens at different positions as independent (Grosse and Martens, "KFC", 2016): before a global average all positions
+have the same gradient, neighbours read much the same, and what a change does there adds up.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ DOUBT: Final = 0.1
 """Share of a uniform guess in what labels are sampled from. Where a model is certain, nothing that its answers rest on would
 have a price otherwise, and pruning could forget a class for nothing. A factorization cannot single such weights out, and
 its ranks are better chosen without doubt: ResNet8 at 65 % of its convolutions lost 1.75 points, with a tenth 2.50."""
-FIELDS: Final = ("mean", "covariance", "gradient", "positions", "samples", "layout")
+FIELDS: Final = ("mean", "covariance", "gradient", "positions", "coherence", "samples", "layout")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +41,7 @@ class LayerStatistics:
       covariance: [g, d, d] float64, E[xxᵀ] − E[x]E[x]ᵀ.
       gradient: [g, n, n] float64, E[g gᵀ]; [1, n, n] for layout "blocks", whose groups share their outputs.
       positions: output positions a sample (1 for Dense on vectors), summed over the calls of a shared layer.
+      coherence: κ > 0, how many times as much a change of the weights costs as it would if positions were independent.
       samples: calibration samples behind the moments.
       layout: how the kernel falls into groups, see `unfold`: "whole" (g = 1), "grouped" (a convolution's groups),
         "depthwise" (one group an input channel), "blocks" (too many inputs for one covariance: one group an input
@@ -51,6 +54,12 @@ class LayerStatistics:
     positions: float
     samples: int
     layout: Layout = "whole"
+    coherence: float = 1.0
+
+    @property
+    def effective_positions(self) -> float:
+        """Independent positions at which a change would cost as much: κT."""
+        return self.positions * self.coherence
 
     @property
     def gradients(self) -> Array:
@@ -131,6 +140,7 @@ def _restored(arrays: dict[str, Array], prefix: str) -> LayerStatistics:
         covariance=arrays[f"{prefix}/covariance"].astype(np.float64),
         gradient=arrays[f"{prefix}/gradient"].astype(np.float64),
         positions=float(arrays[f"{prefix}/positions"]),
+        coherence=float(arrays[f"{prefix}/coherence"]),
         samples=int(arrays[f"{prefix}/samples"]),
         layout=cast(Layout, layout),
     )

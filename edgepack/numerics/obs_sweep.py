@@ -80,7 +80,7 @@ class Curvature:
         return cls(
             covariance=solid,
             outputs=np.maximum(gradient, FLOOR * gradient.mean()) if gradient.any() else gradient + 1.0,
-            positions=statistics.positions,
+            positions=statistics.effective_positions,
             shared=statistics.layout == "blocks",
             order=order,
             factor=np.ascontiguousarray(_lower_inverse(lower)[:, ::-1, ::-1]),

@@ -61,7 +61,7 @@ def loss_increase(delta: Array, statistics: LayerStatistics) -> float:
     energy = np.einsum(
         "gdn,gde,gem,gmn->", change, statistics.covariance, change, statistics.gradients, optimize=True
     )
-    return 0.5 * statistics.positions * float(energy)
+    return 0.5 * statistics.effective_positions * float(energy)
 
 
 def corrected_bias(bias: Array, weights: Array, new_weights: Array, mean: Array) -> Array:

@@ -67,6 +67,7 @@ def observed(
         "seed": seed,
         "samples": SAMPLES,
         "doubt": doubt,
+        "fields": list(layer_statistics.FIELDS),
     }
     entry = workspace.produce("layer statistics", parts, make, tensorflow=True)
     record: dict[str, Any] = entry.record

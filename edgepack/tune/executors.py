@@ -13,6 +13,13 @@ from edgepack import errors
 from edgepack.tune.trial import ONE_THREAD, Job, Outcome, begin_worker, evaluate
 
 LOCAL: Final = "local"
+CALM: Final = {
+    "distributed.admin.tick.interval": "500ms",
+    "distributed.admin.system-monitor.interval": "5s",
+    "distributed.scheduler.work-stealing-interval": "500ms",
+    "distributed.worker.profile.enabled": False,
+}
+"""A trial takes seconds to hours: what Dask does every few milliseconds for tasks as short takes a tenth of a processor."""
 WORKER_WAIT_S: Final = 60.0
 CLIENT_TIMEOUT_S: Final = 30.0
 
@@ -88,9 +95,7 @@ class DaskWorkers:
         self._cluster: Any = None
         if address == LOCAL:
             os.environ.update(ONE_THREAD)
-            self._cluster = distributed.LocalCluster(
-                n_workers=jobs, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
-            )
+            self._cluster = _local_cluster(distributed, jobs)
         try:
             self._client: Any = distributed.Client(self._cluster or address, timeout=CLIENT_TIMEOUT_S)
             self._client.wait_for_workers(1, timeout=WORKER_WAIT_S)
@@ -126,6 +131,16 @@ class DaskWorkers:
     def _close_cluster(self) -> None:
         if self._cluster is not None:
             self._cluster.close(timeout=CLIENT_TIMEOUT_S)
+
+
+def _local_cluster(distributed: Any, jobs: int) -> Any:
+    """Worker processes of this machine, one trial each."""
+    import dask
+
+    with dask.config.set(CALM):
+        return distributed.LocalCluster(
+            n_workers=jobs, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+        )
 
 
 def workers(scheduler: str | None, jobs: int) -> Workers:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -111,16 +112,19 @@ def _carried_out(search: Search, pool: Workers, points: Mapping[int, Mapping[str
     """All trials of a generation; each is told to the study as soon as it is done."""
     waiting: dict[Future[Outcome], int] = {}
     starts = dict.fromkeys(points, 0)
+    jobs: dict[int, Job] = {}
 
     def start(number: int) -> None:
         starts[number] += 1
-        job = _job(search, number, points[number])
-        if isinstance(job, Outcome):
-            _told(search, job)
-        else:
-            waiting[pool.submit(job)] = number
+        waiting[pool.submit(jobs[number])] = number
 
-    for number in sorted(points):
+    for number, values in sorted(points.items()):
+        made = _job(search, number, values)
+        if isinstance(made, Outcome):
+            _told(search, made)
+        else:
+            jobs[number] = made
+    for number in apart({number: job.stages for number, job in jobs.items()}):
         start(number)
     _progress(search, pool)
     while waiting:
@@ -142,6 +146,32 @@ def _carried_out(search: Search, pool: Workers, points: Mapping[int, Mapping[str
             start(number)
         if finished:
             _progress(search, pool)
+
+
+def apart(stages: Mapping[int, Sequence[object]]) -> list[int]:
+    """Trials in an order in which those that begin with the same stages are far from each other.
+
+    What trials share is made once: whoever comes second at the same time would only wait for it.
+
+    Args:
+      stages: of each trial, in the order in which they run.
+
+    >>> apart({0: ["a", 1], 1: ["a", 1], 2: ["b", 1], 3: ["a", 2]})
+    [0, 2, 3, 1]
+    """
+    begun: Counter[str] = Counter()
+    left = {number: _beginnings(each) for number, each in sorted(stages.items())}
+    order: list[int] = []
+    while left:
+        number = min(left, key=lambda each: ([begun[beginning] for beginning in left[each]], each))
+        begun.update(left.pop(number))
+        order.append(number)
+    return order
+
+
+def _beginnings(stages: Sequence[object]) -> list[str]:
+    """Its first stage, its first two, and so on."""
+    return [repr(stages[: count + 1]) for count in range(len(stages))]
 
 
 def _error(future: Future[Outcome]) -> BaseException | None:

@@ -68,6 +68,11 @@ class Job:
     path: str
     surroundings: Surroundings
 
+    @property
+    def stages(self) -> list[Any]:
+        """Its [[stage]] tables, in the order in which they run."""
+        return [*self.tables.get("stage", ())]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:

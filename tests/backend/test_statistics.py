@@ -11,6 +11,8 @@ import pytest
 from edgepack.data import Affine, Dataset
 from edgepack.numerics import layer_statistics
 from edgepack.numerics.layer_statistics import DOUBT, LayerStatistics
+from edgepack.numerics.obs_sweep import Curvature
+from edgepack.numerics.second_order import loss_increase
 
 pytestmark = pytest.mark.tensorflow
 RANDOM = np.random.default_rng(3)
@@ -209,3 +211,47 @@ def test_same_inputs_same_bytes(tmp_path) -> None:
     first = (tmp_path / "statistics.npz").read_bytes()
     measured(tmp_path, model, data)
     assert (tmp_path / "statistics.npz").read_bytes() == first
+
+
+@pytest.mark.parametrize("alike", [False, True], ids=["independent", "alike"])
+def test_coherence_tells_whether_positions_add_up(alike: bool, tmp_path) -> None:
+    """Before a global average every position has the same gradient: what they read decides."""
+    import tf_keras as keras
+
+    x = keras.Input((16, 3), name="x")
+    mixed = keras.layers.Conv1D(2, 1, name="w")(x)
+    model = keras.Model(x, keras.layers.GlobalAveragePooling1D()(mixed))
+    rows = RANDOM.normal(size=(256, 1 if alike else 16, 3)) @ RANDOM.normal(size=(3, 3))
+    found, _ = measured(
+        tmp_path, model, dataset(tmp_path, x=np.tile(rows, (1, 16 if alike else 1, 1)).astype(np.float32))
+    )
+    seen = found["w", "kernel"]
+    assert seen.coherence == pytest.approx(16.0 if alike else 1.0, rel=0.2)
+    assert seen.effective_positions == seen.positions * seen.coherence
+
+
+def test_coherence_makes_the_price_of_a_change_the_one_it_has(tmp_path) -> None:
+    """White noise on the kernel of a linear model: the loss rises by what the statistics say."""
+    import tf_keras as keras
+
+    x = keras.Input((6, 6, 2), name="x")
+    y = keras.layers.DepthwiseConv2D(3, name="w")(x)
+    y = keras.layers.Dense(3, name="d")(keras.layers.GlobalAveragePooling2D()(y))
+    model = keras.Model(x, y)
+    smooth = RANDOM.normal(size=(256, 1, 1, 2)) + 0.3 * RANDOM.normal(size=(256, 6, 6, 2))
+    rows = smooth.astype(np.float32)
+    found, _ = measured(tmp_path, model, dataset(tmp_path, x=rows))
+    seen = found["w", "depthwise"]
+    before, layer = model.predict(rows, verbose=0), model.get_layer("w")
+    kernel, bias = layer.get_weights()
+    rises, told = [], []
+    curvature = Curvature.of(seen)
+    for _ in range(50):
+        noise = np.empty((2, 9, 1))
+        noise[:, curvature.order] = curvature.factor.transpose(0, 2, 1) @ RANDOM.normal(size=(2, 9, 1))
+        change = seen.fold(noise, kernel.shape)
+        layer.set_weights([kernel + change, bias - np.einsum("gdn,gd->g", noise, seen.mean)])
+        rises.append(0.5 * np.square(model.predict(rows, verbose=0) - before).sum(1).mean())
+        told.append(loss_increase(change, seen))
+    assert np.mean(told) == pytest.approx(np.mean(rises), rel=0.25)
+    assert seen.coherence > 2.0  # one of nine directions is the same everywhere
