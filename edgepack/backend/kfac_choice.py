@@ -29,11 +29,16 @@ RANKS: Final = 96
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The stage's goal, as `stages.factorize` sends it."""
+    """The stage's goal, as `stages.factorize` sends it.
+
+    Attributes:
+      keep_macs: share of multiply-adds that is kept, beside the goal "keep".
+    """
 
     method: str
     goal: str
     value: float
+    keep_macs: float | None
     form: str
     min_saving: float
 
@@ -59,12 +64,17 @@ class Pick:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Family:
-    """One form of one layer at all its ranks."""
+    """One form of one layer at all its ranks.
+
+    Attributes:
+      positions: at which the layer works, a sample; 1 where that is not known.
+    """
 
     layer: str
     kernel: Kernel
     form: Form
     strides: tuple[int, ...]
+    positions: float
     singular: Array
     errors: Array
 
@@ -75,8 +85,18 @@ class _Family:
             saved.weights_after / saved.weights_before, saved.multiply_adds_after / saved.multiply_adds_before
         )
 
-    def weights(self, kept: int) -> int:
-        return self._saves(kept).weights_after
+    def costs(self, kept: int) -> dict[str, float]:
+        """By what a budget may limit."""
+        saved = self._saves(kept)
+        return {
+            "weights": float(saved.weights_after),
+            "macs": saved.multiply_adds_after * self.positions,
+        }
+
+    @property
+    def whole(self) -> dict[str, float]:
+        """The costs of the layer as it is."""
+        return {"weights": float(self.kernel.size), "macs": self.kernel.size * self.positions}
 
     def _saves(self, kept: int) -> rank.Savings:
         return rank.saves(self.form, self.kernel.shape, kept, self.strides)
@@ -149,7 +169,13 @@ def _families(
         strides = _strides(layer)
         found.append(
             _Family(
-                layer=layer.name, kernel=kernel, form=form, strides=strides, singular=singular, errors=errors
+                layer=layer.name,
+                kernel=kernel,
+                form=form,
+                strides=strides,
+                positions=1.0 if seen is None else seen.positions,
+                singular=singular,
+                errors=errors,
             )
         )
     return found
@@ -186,26 +212,34 @@ def _alone(families: list[_Family], settings: Settings) -> Pick | str:
             f"saves {family.saving(kept):.0%}, less than min_saving = {settings.min_saving:g}"
         )
     if settings.goal in ("energy", "max_error"):
-        family, kept = min(paying, key=lambda each: each[0].weights(each[1]))
+        family, kept = min(paying, key=lambda each: each[0].costs(each[1])["weights"])
     else:
         family, kept = min(paying, key=lambda each: float(each[0].errors[each[1]]))
     return family.pick(kept)
 
 
 def _together(families: Mapping[str, list[_Family]], settings: Settings) -> dict[str, Pick | str]:
-    """One budget of weights for all layers, spent where it saves most loss."""
+    """One budget of weights, of multiply-adds or of both for all layers, spent where it saves most loss."""
     options: dict[str, list[Pick | None]] = {}
     choices: dict[str, list[Choice]] = {}
     for name, forms in families.items():
-        size = forms[0].kernel.size
-        options[name], choices[name] = [None], [Choice(error=0.0, costs={"weights": float(size)})]
+        options[name], choices[name] = [None], [Choice(error=0.0, costs=forms[0].whole)]
         for family in forms:
             for kept in family.ranks(settings.min_saving):
                 options[name].append(family.pick(kept))
-                cost = {"weights": float(family.weights(kept))}
-                choices[name].append(Choice(error=float(family.errors[kept]), costs=cost))
-    budget = {"weights": settings.value * sum(forms[0].kernel.size for forms in families.values())}
+                choices[name].append(Choice(error=float(family.errors[kept]), costs=family.costs(kept)))
+    shares = {"weights": settings.value, "macs": settings.keep_macs}
+    budget = {
+        name: share * sum(forms[0].whole[name] for forms in families.values())
+        for name, share in shares.items()
+        if share is not None and share < 1.0
+    }
     taken = allocate(choices, budget)
     short = "" if fits(choices, taken, budget) else "; the budget cannot be met by factorizing alone"
-    reason = f"costs less as it is, within keep = {settings.value:g} of all weights{short}"
+    wanted = " and ".join(
+        f"{goal} = {share:g}"
+        for goal, share in (("keep", settings.value), ("keep_macs", settings.keep_macs))
+        if share is not None and share < 1.0
+    )
+    reason = f"costs less as it is, within {wanted} of the whole{short}"
     return {name: options[name][position] or reason for name, position in taken.items()}

@@ -165,11 +165,8 @@ class _Probe:
         import tensorflow as tf
 
         seen = [reading for reading in self._sums if (reading.layer, reading.role) in found]
-        gathering = [Coherence(statistics=found[each.layer, each.role], seed=seed) for each in seen]
-        kernels = [
-            (each, each_gathering.groups) for each, each_gathering in zip(seen, gathering, strict=True)
-        ]
-        step = tf.function(partial(self._gradients, kernels))
+        gathering = [Coherence(found[each.layer, each.role], seed) for each in seen]
+        step = tf.function(partial(self._gradients, seen))
         draws = int(np.clip(COHERENCE_VALUES // self.values_per_sample, FEWEST_DRAWS, COHERENCE_DRAWS))
         for draw in range(draws):
             row = draw * given.count // draws if draws < given.count else draw % given.count
@@ -182,19 +179,14 @@ class _Probe:
             for reading, each in zip(seen, gathering, strict=True)
         }
 
-    def _gradients(
-        self, readings: Sequence[tuple[Reading, int]], inputs: Any, seed: Any
-    ) -> list[tuple[Any, Any, Any]]:
-        """What `Coherence.add` takes, of one sample, for readings with so many groups of outputs; in the graph."""
+    def _gradients(self, readings: Sequence[Reading], inputs: Any, seed: Any) -> list[tuple[Any, Any, Any]]:
+        """What `Coherence.add` takes, of one sample; in the graph."""
         variables = {reading: layer.weights[0] for reading, layer, _ in self._calls}
         tape, values, pull = self._pulled(inputs, seed, list(variables.values()))
         outputs: dict[Reading, list[Any]] = {}
         for (reading, _, _), value in zip(self._calls, values["writes"], strict=True):
             outputs.setdefault(reading, []).append(value)
-        kernels = [
-            Kernel(variable=variables[reading], outputs=outputs[reading], groups=groups)
-            for reading, groups in readings
-        ]
+        kernels = [Kernel(variable=variables[each], outputs=outputs[each]) for each in readings]
         return statistics_coherence.gradients(tape, pull, kernels)
 
     def _add(self, inputs: Any, seed: Any) -> None:

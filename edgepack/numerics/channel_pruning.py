@@ -214,8 +214,8 @@ def rows_of(places: Indices, inputs: int, taps: int) -> Indices:
 
 def _in_loss_units(kernel: Array, statistics: LayerStatistics) -> Array:
     """Weights times the root of (T/2) G, so that tr(WᵀΣW) is loss."""
-    root, _ = square_root(statistics.gradient[0], floor=GRADIENT_FLOOR)
-    return np.asarray(np.asarray(kernel, np.float64) @ root * np.sqrt(statistics.effective_positions / 2.0))
+    root, _ = square_root(statistics.sensitivity[0], floor=GRADIENT_FLOOR)
+    return np.asarray(np.asarray(kernel, np.float64) @ root * np.sqrt(statistics.positions / 2.0))
 
 
 def _damped(covariance: Array) -> Array:

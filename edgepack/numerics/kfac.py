@@ -85,7 +85,7 @@ def low_rank(form: Form, kernel: Array, statistics: LayerStatistics) -> LowRank:
     _check_layout(statistics)
     matrix = factorize.unfold(form, kernel)
     left, left_inverse = _roots(form, kernel.shape, statistics)
-    right, right_inverse = square_root(statistics.gradient[0], GRADIENT_FLOOR)
+    right, right_inverse = square_root(statistics.sensitivity[0], GRADIENT_FLOOR)
     columns = matrix.shape[1] // len(right)
     weighted = _right(left @ matrix, right, columns)
     rows_first = weighted.shape[0] <= weighted.shape[1]
@@ -105,7 +105,7 @@ def low_rank(form: Form, kernel: Array, statistics: LayerStatistics) -> LowRank:
         form=form,
         shape=tuple(kernel.shape),
         singular=singular,
-        positions=statistics.effective_positions,
+        positions=statistics.positions,
         _reduce=reduce,
         _expand=expand,
     )
@@ -240,7 +240,7 @@ class _Metric:
     def of(cls, kernel: Array, statistics: LayerStatistics) -> _Metric:
         variances = np.diagonal(statistics.covariance, axis1=1, axis2=2)
         floor = INPUT_FLOOR * max(float(variances.sum()), 1e-300)
-        gradient = statistics.gradient[0]
+        gradient = statistics.sensitivity[0]
         lifted = gradient + GRADIENT_FLOOR * max(float(np.trace(gradient)), 1e-300) * np.eye(len(gradient))
         return cls(kernel=np.asarray(kernel, np.float64), statistics=statistics, floor=floor, gradient=lifted)
 

@@ -3,17 +3,17 @@
 For a layer y = Wᵀx + b, where x is what one output position reads (the im2col patch of a convolution, flattened in
 the order of the Keras kernel): the mean μ and covariance Σ of x, and G = E[g gᵀ] of the loss gradient g = ∂L/∂y per
 position, with labels sampled from the model's own prediction (true Fisher information; Martens, "New insights and
-perspectives on the natural gradient method", 2014). To second order a change Δ of W costs (κT/2) tr(ΔᵀΣΔG) of loss, T
-positions a sample (Martens and Grosse, "K-FAC", 2015); see `edgepack.numerics.second_order`. κ makes up for taking what
-happens at different positions as independent (Grosse and Martens, "KFC", 2016): before a global average all positions
-have the same gradient, neighbours read much the same, and what a change does there adds up.
+perspectives on the natural gradient method", 2014). To second order a change Δ of W costs (T/2) tr(ΔᵀΣΔG) of loss, T
+positions a sample (Martens and Grosse, "K-FAC", 2015), where what happens at different positions is taken as independent
+(Grosse and Martens, "KFC", 2016). It is not: before a global average all positions have the same gradient, neighbours
+read much the same, and what a change does there adds up. κ says how much; see `edgepack.numerics.second_order`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, cast
 
@@ -41,7 +41,8 @@ class LayerStatistics:
       covariance: [g, d, d] float64, E[xxᵀ] − E[x]E[x]ᵀ.
       gradient: [g, n, n] float64, E[g gᵀ]; [1, n, n] for layout "blocks", whose groups share their outputs.
       positions: output positions a sample (1 for Dense on vectors), summed over the calls of a shared layer.
-      coherence: κ > 0, how many times as much a change of the weights costs as it would if positions were independent.
+      coherence: κ > 0, [g, n] or [1, n] as `gradient`, or [1, 1]: for each output how many times as much a change of its
+        weights costs as it would if positions were independent.
       samples: calibration samples behind the moments.
       layout: how the kernel falls into groups, see `unfold`: "whole" (g = 1), "grouped" (a convolution's groups),
         "depthwise" (one group an input channel), "blocks" (too many inputs for one covariance: one group an input
@@ -54,17 +55,20 @@ class LayerStatistics:
     positions: float
     samples: int
     layout: Layout = "whole"
-    coherence: float = 1.0
+    coherence: Array = field(default_factory=lambda: np.ones((1, 1)))
 
     @property
-    def effective_positions(self) -> float:
-        """Independent positions at which a change would cost as much: κT."""
-        return self.positions * self.coherence
+    def sensitivity(self) -> Array:
+        """What takes G's place where a loss is told, κ included: K^½ G K^½ for K = diag(κ), [g, n, n] or [1, n, n]."""
+        root = np.sqrt(self.coherence)
+        found: Array = self.gradient * root[:, :, None] * root[:, None, :]
+        return found
 
     @property
-    def gradients(self) -> Array:
-        """`gradient` once for every group, [g, n, n] (a view)."""
-        return np.broadcast_to(self.gradient, (len(self.mean), *self.gradient.shape[1:]))
+    def sensitivities(self) -> Array:
+        """`sensitivity` once for every group, [g, n, n] (a view)."""
+        found = self.sensitivity
+        return np.broadcast_to(found, (len(self.mean), *found.shape[1:]))
 
     def unfold(self, kernel: Array) -> Array:
         """The kernel as matrices [g, d, n], one for each group, float64.
@@ -140,7 +144,7 @@ def _restored(arrays: dict[str, Array], prefix: str) -> LayerStatistics:
         covariance=arrays[f"{prefix}/covariance"].astype(np.float64),
         gradient=arrays[f"{prefix}/gradient"].astype(np.float64),
         positions=float(arrays[f"{prefix}/positions"]),
-        coherence=float(arrays[f"{prefix}/coherence"]),
+        coherence=arrays[f"{prefix}/coherence"].astype(np.float64),
         samples=int(arrays[f"{prefix}/samples"]),
         layout=cast(Layout, layout),
     )

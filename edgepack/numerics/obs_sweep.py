@@ -76,11 +76,11 @@ class Curvature:
         # With the order reversed, the inverse of the Cholesky factor is U reversed: Σ⁻¹ itself is not needed.
         backward = order[::-1]
         lower = _lower(solid, mean, backward)
-        gradient = np.maximum(np.diagonal(statistics.gradients, axis1=1, axis2=2), 0.0)
+        gradient = np.maximum(np.diagonal(statistics.sensitivities, axis1=1, axis2=2), 0.0)
         return cls(
             covariance=solid,
             outputs=np.maximum(gradient, FLOOR * gradient.mean()) if gradient.any() else gradient + 1.0,
-            positions=statistics.effective_positions,
+            positions=statistics.positions,
             shared=statistics.layout == "blocks",
             order=order,
             factor=np.ascontiguousarray(_lower_inverse(lower)[:, ::-1, ::-1]),

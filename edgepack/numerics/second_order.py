@@ -2,7 +2,8 @@
 
 With Σ the covariance of what the layer reads, G = E[g gᵀ] the covariance of its output gradient and T its output
 positions, ΔL ≈ (T/2) tr(ΔᵀΣΔG) for a change Δ of the weights whose mean effect is made up for in the bias (Martens and
-Grosse, "Optimizing neural networks with Kronecker-factored approximate curvature", ICML 2015). All float64.
+Grosse, "Optimizing neural networks with Kronecker-factored approximate curvature", ICML 2015). Wherever a loss is told,
+G stands for `LayerStatistics.sensitivity`, which knows how positions go together. All float64.
 """
 
 from __future__ import annotations
@@ -59,9 +60,9 @@ def loss_increase(delta: Array, statistics: LayerStatistics) -> float:
     """
     change = statistics.unfold(delta)
     energy = np.einsum(
-        "gdn,gde,gem,gmn->", change, statistics.covariance, change, statistics.gradients, optimize=True
+        "gdn,gde,gem,gmn->", change, statistics.covariance, change, statistics.sensitivities, optimize=True
     )
-    return 0.5 * statistics.effective_positions * float(energy)
+    return 0.5 * statistics.positions * float(energy)
 
 
 def corrected_bias(bias: Array, weights: Array, new_weights: Array, mean: Array) -> Array:

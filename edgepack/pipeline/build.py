@@ -16,7 +16,7 @@ from edgepack.pipeline.attached import require_answer
 from edgepack.pipeline.environment import versions
 from edgepack.pipeline.evidence import FILE
 from edgepack.pipeline.fitting import require_fitting
-from edgepack.pipeline.joint import Planned, carried_out
+from edgepack.pipeline.joint import Planned, Shares, carried_out
 from edgepack.pipeline.per_device import packages_of
 from edgepack.pipeline.quantizing import float_baseline
 from edgepack.pipeline.reporter import Reporter
@@ -143,6 +143,12 @@ def _compressed(
     )
 
 
+def _factorize(shares: Shares) -> Factorize:
+    """The stage that keeps such shares, at the ranks at which the model loses least."""
+    keep, macs = (shares[kind] if shares[kind] < 1.0 else None for kind in ("weights", "macs"))
+    return Factorize(method="kfac", keep=keep, keep_macs=macs)
+
+
 def _to_target(
     target: Target,
     recipe: Recipe,
@@ -178,7 +184,7 @@ def _to_target(
         workspace,
         float_permitted=all(each.float_allowed for each in devices),
         judge=judge,
-        factorized=lambda share: run([Factorize(method="kfac", keep=share)], before),
+        factorized=lambda shares: run([_factorize(shares)], before),
         clustered=lambda values, per: run(
             [Cluster(method="obs", clusters=values, per=per, train=NONE)], before
         ),

@@ -17,7 +17,7 @@ from edgepack.data import Dataset
 from edgepack.numerics.rate_rounding import Per
 from edgepack.pipeline.joint_choices import parted
 from edgepack.pipeline.joint_point import Judge, Maker, Point
-from edgepack.pipeline.joint_search import Search, best_of
+from edgepack.pipeline.joint_search import Kind, Search, best_of
 from edgepack.pipeline.observing import observed
 from edgepack.pipeline.steps import Worked, totals, totals_entry
 from edgepack.pipeline.workspace import Workspace
@@ -26,15 +26,17 @@ from edgepack.records import Claim, Json, LedgerEntry
 from edgepack.stages.quantize import Quantize
 
 STAGE: Final = "joint plan"
+Shares: TypeAlias = Mapping[Kind, float]
+"""What of the weights and of the multiply-adds is kept; 1 where there is nothing to keep to."""
 PerLayer: TypeAlias = Literal["channel", "layer"]
 """Whether a channel or a whole kernel shares its values."""
 MOST_STRUCTURES: Final = 6
 OTHER_SHARE: Final = 0.6
 """Share of the weights that is kept where factorizing is tried for the sake of accuracy."""
 LEAST_SHARE, SHARE_AIM = 0.05, 0.97
-"""Share of the weights that factorizing keeps at least, and how far below the limit the next structure aims."""
+"""Share that factorizing keeps at least, and how far below the limit the next structure aims."""
 LEAST_SLOPE: Final = 1e-3
-"""How fast a limit is taken to fall with the weights, at least."""
+"""How fast a limit is taken to fall with the share, at least."""
 LARGEST_LEAP: Final = 0.3
 """No structure keeps less than this share of the one before it."""
 
@@ -84,7 +86,7 @@ def carried_out(
     *,
     float_permitted: bool,
     judge: Judge,
-    factorized: Callable[[float], Worked],
+    factorized: Callable[[Shares], Worked],
     clustered: Callable[[int, PerLayer], Worked],
 ) -> tuple[Planned, Worked]:
     """Plans for what the stages left.
@@ -95,7 +97,7 @@ def carried_out(
 
     Args:
       judge: compares an artifact with the original model, while the next one is made.
-      factorized: `worked` with so large a share of its weights kept, at the ranks at which the model loses least.
+      factorized: `worked` with so much of its weights and multiply-adds kept, at the ranks at which the model loses least.
       clustered: `worked` with so many values in every kernel, or in every channel of it.
 
     Returns:
@@ -116,23 +118,25 @@ def carried_out(
         )
         return Search(target, maker)
 
-    share, basis = 1.0, worked
+    shares: dict[Kind, float] = {"weights": 1.0, "macs": 1.0}
+    basis = worked
     made: list[_Tried] = []
-    seen: list[tuple[float, float]] = []
+    seen: dict[Kind, list[tuple[float, float]]] = {"weights": [], "macs": []}
     for _ in range(MOST_STRUCTURES):
         search = search_on(basis)
         made.append(_Tried(maker=search.maker, points=search.points, basis=basis))
-        surplus = search.surplus()
-        if surplus <= 1.0:
+        missed = {kind: surplus for kind, surplus in search.surplus().items() if surplus > 1.0}
+        if not missed:
             search.run()
             break
-        seen.append((share, surplus))
-        share = _next_share(seen)
-        basis = factorized(share)
-    if share == 1.0 and target.delivered_bytes is not None:
+        for kind, surplus in missed.items():
+            seen[kind].append((shares[kind], surplus))
+            shares[kind] = _next_share(seen[kind])
+        basis = factorized(shares)
+    if not any(seen.values()) and target.delivered_bytes is not None:
         made += _evenly(search, clustered)
         if _strained(target, [point for tried in made for point in tried.points]):
-            basis = factorized(OTHER_SHARE)
+            basis = factorized({"weights": OTHER_SHARE, "macs": 1.0})
             search = search_on(basis)
             search.run(aside=False)
             made.append(_Tried(maker=search.maker, points=search.points, basis=basis))
@@ -140,9 +144,9 @@ def carried_out(
 
 
 def _next_share(seen: Sequence[tuple[float, float]]) -> float:
-    """Share of the weights at which the limits are expected to be met, by the last two that were tried.
+    """Share at which the limits are expected to be met, by the last two that were tried.
 
-    Multiply-adds fall much more slowly than weights where most weights are in a Dense layer.
+    A file holds more than the weights that can be factorized, and the work of a model more than theirs.
 
     Args:
       seen: (share, how many times too much the structure cost), at least one.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 from edgepack import errors, gate
 from edgepack.numerics import allocation, layer_statistics
@@ -15,6 +15,15 @@ from edgepack.pipeline.joint_point import Maker, Point
 from edgepack.recipe import Target
 from edgepack.records import Json
 
+Kind: TypeAlias = Literal["weights", "macs"]
+"""What a structure may have too much of."""
+STRUCTURAL: Final[Mapping[str, Kind]] = {
+    "file_bytes": "weights",
+    "flash_bytes": "weights",
+    "macs": "macs",
+    "latency_ms": "macs",
+}
+"""Limits that rounding cannot help, and what they fall with."""
 MOST_POINTS: Final = 8
 TRIES: Final = 5
 """Points that a byte budget may take to be met."""
@@ -69,15 +78,16 @@ class Search:
         for factor in ASIDE if aside else ():
             self._at(limit * factor)
 
-    def surplus(self) -> float:
+    def surplus(self) -> dict[Kind, float]:
         """How many times too much the structure costs, told by a real point: the finest, or one of the wanted bytes."""
-        structural = {
-            name: limit for name, limit in self._target.limits().items() if name != "delivered_bytes"
-        }
-        if not structural:
-            return 0.0
-        costs = self._at(self._target.delivered_bytes or math.inf).costs()
-        return max(costs[name] / limit for name, limit in structural.items())
+        structural = {name: limit for name, limit in self._target.limits().items() if name in STRUCTURAL}
+        found: dict[Kind, float] = {}
+        if structural:
+            costs = self._at(self._target.delivered_bytes or math.inf).costs()
+            for name, limit in structural.items():
+                kind = STRUCTURAL[name]
+                found[kind] = max(found.get(kind, 0.0), costs[name] / limit)
+        return found
 
     def even(self, clustered: Callable[[int, Per], Point]) -> list[Point]:
         """Plain clustering within the wanted bytes, all kernels alike, for the case that the predicted errors mislead.

@@ -27,7 +27,7 @@ GOALS: Final = ("keep", "energy", "ratio", "rank", "max_error")
 
 
 class Factorize(StageSettings):
-    """Low-rank factorization; exactly one goal of `keep`, `energy`, `ratio`, `rank`, `max_error`.
+    """Low-rank factorization; exactly one goal of `keep` (or `keep_macs`, or both), `energy`, `ratio`, `rank`, `max_error`.
 
     A layer whose factors would not save weights *and* multiply-adds at the rank that the goal needs is left
     alone.
@@ -43,6 +43,9 @@ class Factorize(StageSettings):
     keep: Share | None = None
     """Share of the weights that is kept, over all layers that may be factorized together; each gets the rank at which
     the whole model loses least, or stays as it is."""
+    keep_macs: Share | None = None
+    """Share of multiply-adds that is kept, likewise; instead of `keep` or beside it. Ranks are then chosen by `kfac`, whose
+    statistics know at how many positions a layer works."""
     energy: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
     """Share of the sum of squared singular values that is kept in each layer (loss-weighted ones for "kfac")."""
     ratio: Share | None = None
@@ -62,14 +65,22 @@ class Factorize(StageSettings):
     @model_validator(mode="after")
     def _one_goal(self) -> Factorize:
         goals = [name for name in GOALS if getattr(self, name) is not None]
+        if self.keep_macs is not None:
+            if self.method == "svd":
+                raise ValueError(
+                    'keep_macs needs method = "kfac" (or "auto"): "svd" has no statistics of positions'
+                )
+            if "keep" not in goals:
+                goals.append("keep_macs")
         if len(goals) != 1:
             raise ValueError(
                 f"give exactly one of {', '.join(GOALS)}" + (f"; got {', '.join(goals)}" if goals else "")
             )
         if isinstance(self.rank, tuple) and self.form != "tucker":
             raise ValueError(f'rank = {list(self.rank)}: two ranks are for form = "tucker"')
-        if self.form == "tucker" and (self.method == "kfac" or self.keep is not None):
-            what = 'method = "kfac"' if self.method == "kfac" else "keep"
+        if self.form == "tucker" and (self.method == "kfac" or self._whole_model):
+            whole_model = "keep_macs" if self.keep is None else "keep"
+            what = 'method = "kfac"' if self.method == "kfac" else whole_model
             raise ValueError(f'{what} has no form = "tucker"; expected "auto", "spatial" or "channel"')
         return self
 
@@ -81,13 +92,18 @@ class Factorize(StageSettings):
     @property
     def decided_at_build(self) -> bool:
         """Whether ranks need data, or all layers at once."""
-        return self.method == "kfac" or self.keep is not None
+        return self.method == "kfac" or self._whole_model
+
+    @property
+    def _whole_model(self) -> bool:
+        """Whether one budget holds for all layers together."""
+        return self.keep is not None or self.keep_macs is not None
 
     def informed(self, *, trains: bool, calibrated: bool) -> Factorize:
         """See `StageSettings.informed`."""
         if self.method != "auto":
             return self
-        weighted = calibrated and not trains and self.form != "tucker"
+        weighted = self.keep_macs is not None or (calibrated and not trains and self.form != "tucker")
         return self.model_copy(update={"method": "kfac" if weighted else "svd"})
 
     @property
@@ -96,6 +112,8 @@ class Factorize(StageSettings):
         for name in GOALS:
             if (value := getattr(self, name)) is not None:
                 return name, value
+        if self.keep_macs is not None:
+            return "keep", 1.0
         raise AssertionError("the validator admits no stage without a goal")
 
     def plan_layer(self, target: Target) -> Decision:
@@ -186,6 +204,7 @@ class Factorize(StageSettings):
             "method": self.method,
             "goal": goal,
             "value": cast(Any, value),
+            "keep_macs": self.keep_macs,
             "form": self.form,
             "min_saving": self.min_saving,
         }

@@ -120,7 +120,7 @@ def _with(
     goal, value = stage.goal
     if goal in ("keep", "ratio", "energy"):
         assert isinstance(value, float | int)
-        return replace(before, keep=_rounded(float(value)))
+        return replace(before, keep=_rounded(min(float(value), stage.keep_macs or 1.0)))
     return replace(
         before,
         keep=_rounded(1.0 - float(value)) if goal == "max_error" and not isinstance(value, tuple) else 0.5,

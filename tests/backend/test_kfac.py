@@ -12,7 +12,14 @@ from edgepack import gate
 from edgepack.data import Affine, Dataset
 
 pytestmark = pytest.mark.tensorflow
-CHOICE = {"method": "kfac", "goal": "keep", "value": 0.5, "form": "auto", "min_saving": 0.05}
+CHOICE = {
+    "method": "kfac",
+    "goal": "keep",
+    "value": 0.5,
+    "keep_macs": None,
+    "form": "auto",
+    "min_saving": 0.05,
+}
 
 
 def quiet(text: str, fraction: float | None = None) -> None:
@@ -124,6 +131,27 @@ def test_one_budget_for_the_model_and_nearer_to_it_than_plain(prepared) -> None:
     assert left | set(found["layers"]) == set(WANTED) and not left & set(found["layers"])
     for layer, values in found["layers"].items():
         assert values["ranks"] == {f"{layer}_reduce": values["rank"]} and values["expected_loss"] >= 0
+
+
+def macs_of(folder: Path, name: str) -> float:
+    """Multiply-adds of what may be factorized, by the sizes of the maps in `network`."""
+    sides = {"first": 144, "inner": 144, "strided": 36, "separable": 16, "wide": 1}
+    facts = gate.layer_facts(gate.read(folder / f"{name}.h5"))
+    return sum(
+        kernel.array.size * sides[each.name.partition("_")[0]]
+        for each in facts
+        for kernel in each.kernels
+        if kernel.role != "depthwise" and each.name != "scores"
+    )
+
+
+def test_multiply_adds_can_be_the_budget_alone_or_beside_weights(prepared) -> None:
+    folder, _ = prepared
+    weights, macs = weights_of(folder, "folded"), macs_of(folder, "folded")
+    run(prepared, "work", value=1.0, keep_macs=0.6)
+    assert 0.4 * macs <= macs_of(folder, "work") <= 0.6 * macs
+    run(prepared, "both", value=0.6, keep_macs=0.6)
+    assert macs_of(folder, "both") <= 0.6 * macs and weights_of(folder, "both") <= 0.6 * weights
 
 
 def test_the_same_twice(prepared) -> None:

@@ -56,7 +56,7 @@ def test_the_loss_is_that_of_the_moments(seed, layout) -> None:
     groups = seen.unfold(change)
     wanted = 2.0 * sum(
         np.trace(part.T @ covariance @ part @ gradient)
-        for part, covariance, gradient in zip(groups, seen.covariance, seen.gradients, strict=True)
+        for part, covariance, gradient in zip(groups, seen.covariance, seen.sensitivities, strict=True)
     )
     assert loss_increase(change, seen) == pytest.approx(wanted)
     assert loss_increase(2 * change, seen) == pytest.approx(4 * wanted)

@@ -52,6 +52,9 @@ def test_ranks_that_need_data_or_all_layers_wait_for_the_build(stage, reason) ->
         ({"keep": 0.5, "energy": 0.9}, "give exactly one of keep, energy, ratio, rank, max_error"),
         ({"energy": 0.9, "method": "kfac", "form": "tucker"}, 'method = "kfac" has no form = "tucker"'),
         ({"keep": 0.5, "form": "tucker"}, 'keep has no form = "tucker"'),
+        ({"keep_macs": 0.5, "form": "tucker"}, 'keep_macs has no form = "tucker"'),
+        ({"keep_macs": 0.5, "method": "svd"}, "keep_macs needs method"),
+        ({"keep_macs": 0.5, "rank": 3}, "got rank, keep_macs"),
         ({"keep": 1.5}, "less than 1"),
     ],
 )
@@ -77,3 +80,9 @@ def test_the_backend_gets_the_goal_and_the_statistics() -> None:
     assert (asked["operation"], asked["statistics"], asked["calibration"]) == ("factorize", "s.npz", None)
     Factorize(energy=0.9).apply(Backend(), Path("a"), Path("b"), step, None, 3)
     assert asked["layers"] == step.layers
+
+
+def test_multiply_adds_are_a_budget_of_the_whole_model() -> None:
+    stage = Factorize(keep_macs=0.5).informed(trains=True, calibrated=False)
+    assert stage.method == "kfac" and stage.decided_at_build and stage.goal == ("keep", 1.0)
+    assert Factorize(keep=0.7, keep_macs=0.5).goal == ("keep", 0.7)
