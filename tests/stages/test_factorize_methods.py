@@ -75,7 +75,8 @@ def test_the_backend_gets_the_goal_and_the_statistics() -> None:
     stage = Factorize(keep=0.5, method="kfac", min_saving=0.1)
     stage.apply(Backend(), Path("a"), Path("b"), step, None, 3, statistics=Path("s.npz"))
     assert asked["choice"] == {
-        "method": "kfac", "goal": "keep", "value": 0.5, "form": "auto", "min_saving": 0.1,
+        "method": "kfac", "goal": "keep", "value": 0.5, "keep_macs": None, "form": "auto",
+        "min_saving": 0.1,
     }  # fmt: skip
     assert (asked["operation"], asked["statistics"], asked["calibration"]) == ("factorize", "s.npz", None)
     Factorize(energy=0.9).apply(Backend(), Path("a"), Path("b"), step, None, 3)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from tests.benchmarks.scoreboard.cases import SHARES, Making, recipe_text
+from tests.benchmarks.scoreboard.cases import SHARES, Case, Making, recipe_text
 from tests.benchmarks.scoreboard.material import Material
 from tests.benchmarks.scoreboard.peers import ROOT
 from tests.benchmarks.scoreboard.process import Ran, RowFailed, run
@@ -33,13 +33,18 @@ def rows(material: Material, *, one_size: bool) -> list[Row]:
     for method, variants in methods.items():
         kept = dict(list(variants.items())[1:2] or variants) if one_size else variants
         found += [_single(name, method, making) for name, making in kept.items()]
-    for number, share in enumerate(SHARES):
-        found.append(_joint(f"joint-{number + 1}", "edgepack joint plan", number, share, Making()))
+    goals = _goals(material.case)
+    for number, goal in enumerate(goals):
+        found.append(_joint(f"joint-{number + 1}", "edgepack joint plan", goal, Making()))
     if material.case.training is not None:
-        last = len(SHARES) - 1
         tuned = _taught("finetune", epochs=3)
-        found.append(_joint("joint-tuned", "edgepack joint, fine-tuned", last, SHARES[last], tuned))
+        found.append(_joint("joint-tuned", "edgepack joint, fine-tuned", goals[-1], tuned))
     return found
+
+
+def _goals(case: Case) -> tuple[float, ...]:
+    """What the joint plan is asked for: delivered bytes, or shares of plain int8's below 1."""
+    return case.delivered_bytes or SHARES
 
 
 def singles() -> dict[str, dict[str, Making]]:
@@ -63,9 +68,12 @@ def singles() -> dict[str, dict[str, Making]]:
             f"cluster-obs-{clusters}": _clustered(clusters, "channel") for clusters in (32, 16, 8)
         },
         "edgepack cluster, one scale": {
-            f"cluster-obs-{clusters}-tensor": _clustered(clusters, "layer") for clusters in (32, 16, 8)
+            f"cluster-obs-{clusters}-tensor": _clustered(clusters, "layer") for clusters in (32, 16, 8, 6, 4)
         },
-        "edgepack 4-bit": {"weight-bits-4": Making(rest={**ANY_DROP, "quantize": {"weight_bits": 4}})},
+        "edgepack few bits": {
+            f"weight-bits-{bits}": Making(rest={**ANY_DROP, "quantize": {"weight_bits": bits}})
+            for bits in (5, 4, 3)
+        },
         "edgepack shrink": {
             f"shrink-{share:g}": _stage(use="shrink", mode="structured", keep=share)
             for share in (0.8, 0.65, 0.55)
@@ -105,12 +113,11 @@ def _single(name: str, method: str, making: Making) -> Row:
     return Row(name=name, method=method, owner="edgepack", make=_built(making))
 
 
-def _joint(name: str, method: str, number: int, share: float, base: Making) -> Row:
+def _joint(name: str, method: str, goal: float, base: Making) -> Row:
     """A row whose recipe says only how many bytes may be delivered, and perhaps that it is trained afterwards."""
 
     def make(material: Material, folder: Path) -> Made:
-        named = material.case.delivered_bytes
-        wanted = named[number] if named else round(share * _plain_delivered(material))
+        wanted = round(goal if goal >= 1 else goal * _plain_delivered(material))
         target = {**ANY_DROP, "target": {"delivered_bytes": wanted}}
         made = _built(replace(base, rest=target))(material, folder)
         return replace(made, told={**made.told, "target_delivered_bytes": wanted})

@@ -23,7 +23,7 @@ STYLES: Final[dict[str, Style]] = {
     "edgepack cluster, one scale": {"color": "#6fb1e0", "marker": "s"},
     "edgepack prune": {"color": "#2a9134", "marker": "^"},
     "edgepack factorize": {"color": "#8f4fbf", "marker": "D", "markersize": 4.5},
-    "edgepack 4-bit": {"color": "#0f9fa8", "marker": "X"},
+    "edgepack few bits": {"color": "#0f9fa8", "marker": "X"},
     "edgepack shrink": {"color": "#b8860b", "marker": "v"},
     "edgepack shrink, fine-tuned": {"color": "#dab042", "marker": "v"},
     "edgepack PTQ": {"color": "#111111", "marker": "P"},
