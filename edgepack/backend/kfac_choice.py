@@ -17,7 +17,7 @@ from edgepack.backend import factors
 from edgepack.facts import Kernel
 from edgepack.gate.facts import kernels
 from edgepack.gate.graph import Graph, Layer
-from edgepack.numerics import factorize, kfac, layer_statistics, rank
+from edgepack.numerics import factorize, kfac, kfac_spatial, layer_statistics, rank
 from edgepack.numerics.allocation import Choice, allocate, fits
 from edgepack.numerics.forms import Form
 from edgepack.numerics.layer_statistics import LayerStatistics
@@ -161,7 +161,8 @@ def _families(
         if settings.method == "kfac":
             assert seen is not None
             family = kfac.low_rank(form, kernel.array, seen)
-            singular, errors = family.singular, family.errors
+            singular = family.singular
+            errors = kfac_spatial.refined_errors(family, np.asarray(kernel.array, np.float64), seen)
         else:
             singular = factorize.singular_values(form, kernel.array)
             energy = np.square(singular) / max(float(np.square(singular).sum()), 1e-300)

@@ -21,7 +21,7 @@ from edgepack.backend.kfac_choice import Pick
 from edgepack.backend.statistics_graph import Reading, opened
 from edgepack.backend.statistics_inputs import samples_of
 from edgepack.gate.graph import Graph
-from edgepack.numerics import factorize, kfac
+from edgepack.numerics import factorize, kfac, kfac_spatial
 from edgepack.numerics.layer_statistics import LayerStatistics
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -99,7 +99,7 @@ class _Work:
         fitted = Fitted.of(seen, kernel) if shared else self._fitted(reading, seen, kernel, before, now)
         wanted = seen.fold(fitted.weights, kernel.shape)
         start = kfac.low_rank(pick.form, wanted, fitted.statistics).factors(pick.rank)
-        parts = kfac.refined(pick.form, wanted, start, fitted.statistics)
+        parts = kfac_spatial.refined(pick.form, wanted, start, fitted.statistics)
         chosen = factorize.join(pick.form, *parts).reshape(kernel.shape)
         corrected = fitted.bias(bias, seen.unfold(chosen)).astype(np.float32)
         layer.set_weights([chosen.astype(np.float32), corrected])

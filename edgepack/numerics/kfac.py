@@ -5,14 +5,14 @@ kernel W by Ŵ costs (T/2) tr(ΔᵀΣΔG), Δ = W − Ŵ (`second_order`). For S
 best Ŵ of rank r comes from the singular values of S W R, and costs (T/2) Σ_{i>r} sᵢ²: loss units, comparable across
 layers. R = I is the whitened SVD of Zhang et al. (2015) and SVD-LLM (Wang et al., 2024), S = R = I the plain one.
 
-The spatial forms cut another matrix than the one that Σ belongs to. There Σ averaged over the other axis gives the
-start, and `refined` alternates: the second factor by least squares with the whole Σ, the first by conjugate gradients.
+The spatial forms cut another matrix than the one that Σ belongs to: here Σ averaged over the other axis takes its place,
+and `kfac_spatial` goes on from there.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, Final, TypeAlias, cast
+from dataclasses import dataclass
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -24,9 +24,6 @@ from edgepack.numerics.layer_statistics import LayerStatistics
 from edgepack.numerics.second_order import GRADIENT_FLOOR, INPUT_FLOOR, square_root
 
 Array: TypeAlias = npt.NDArray[Any]
-SWEEPS: Final = 3
-STEPS: Final = 15
-"""Conjugate gradient steps for the first factor in one sweep."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -111,43 +108,6 @@ def low_rank(form: Form, kernel: Array, statistics: LayerStatistics) -> LowRank:
     )
 
 
-def refined(
-    form: Form,
-    kernel: Array,
-    factors: tuple[Array, Array],
-    statistics: LayerStatistics,
-    *,
-    sweeps: int = SWEEPS,
-) -> tuple[Array, Array]:
-    """Factors of the same shapes that cost less loss, or no more.
-
-    Channel-like forms come back as they are: `low_rank` gives their best.
-
-    Args:
-      kernel: what the factors stand for.
-      factors: a start, such as `LowRank.factors`.
-      sweeps: alternations; the second factor has the last word, by exact least squares.
-    """
-    if form == "across":
-        turned, moved = _turned(kernel, statistics)
-        first, second = (part.swapaxes(0, 1) for part in factors)
-        first, second = refined("spatial", turned, (first, second), moved, sweeps=sweeps)
-        return first.swapaxes(0, 1), second.swapaxes(0, 1)
-    if form != "spatial":
-        return factors
-    metric = _Metric.of(kernel, statistics)
-    first, second = factors[0][:, 0], factors[1][0]
-    best = metric.cost(first, second), first, second
-    for sweep in range(sweeps):
-        if sweep:
-            first = metric.reduce(first, second)
-        second = metric.expand(first)
-        if (cost := metric.cost(first, second)) < best[0]:
-            best = cost, first, second
-    first, second = _balanced(*best[1:])
-    return first[:, None], second[None]
-
-
 def _check_layout(statistics: LayerStatistics) -> None:
     if statistics.layout not in ("whole", "blocks"):
         raise BadInputError(f"a kernel with {statistics.layout} groups has no loss-weighted low-rank form")
@@ -202,98 +162,3 @@ def _averaged(form: Form, shape: tuple[int, ...], statistics: LayerStatistics) -
     lines_averaged = width if form == "spatial" else height
     side = whole.shape[0] * whole.shape[1]
     return whole.reshape(side, side) / lines_averaged
-
-
-def _turned(kernel: Array, statistics: LayerStatistics) -> tuple[Array, LayerStatistics]:
-    """Kernel and statistics with the two sides of the window exchanged."""
-    height, width, channels = kernel.shape[:3]
-    per_group = channels if statistics.layout == "whole" else 1
-    order = np.arange(height * width * per_group).reshape(height, width, per_group).swapaxes(0, 1).ravel()
-    moved = replace(
-        statistics,
-        mean=statistics.mean[:, order],
-        covariance=statistics.covariance[:, order[:, None], order],
-    )
-    return kernel.swapaxes(0, 1), moved
-
-
-def _balanced(first: Array, second: Array) -> tuple[Array, Array]:
-    """The same product with each component's size shared evenly, so that both factors quantize alike."""
-    sizes = np.linalg.norm(first, axis=(0, 1)), np.linalg.norm(second, axis=(0, 2))
-    both = (sizes[0] > 0) & (sizes[1] > 0)
-    scale = np.where(
-        both, np.sqrt(np.divide(sizes[1], sizes[0], out=np.ones_like(sizes[0]), where=both)), 1.0
-    )
-    return first * scale, second / scale[None, :, None]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Metric:
-    """(T/2) tr(ΔᵀΣΔG) of the spatial form with Σ + εI, first factor [kh, ci, r], second [kw, r, co]."""
-
-    kernel: Array
-    statistics: LayerStatistics
-    floor: float
-    gradient: Array
-
-    @classmethod
-    def of(cls, kernel: Array, statistics: LayerStatistics) -> _Metric:
-        variances = np.diagonal(statistics.covariance, axis1=1, axis2=2)
-        floor = INPUT_FLOOR * max(float(variances.sum()), 1e-300)
-        gradient = statistics.sensitivity[0]
-        lifted = gradient + GRADIENT_FLOOR * max(float(np.trace(gradient)), 1e-300) * np.eye(len(gradient))
-        return cls(kernel=np.asarray(kernel, np.float64), statistics=statistics, floor=floor, gradient=lifted)
-
-    def weigh(self, change: Array) -> Array:
-        """Σ applied to the inputs of a kernel-shaped array whose last axis is anything."""
-        shape, covariance = change.shape, self.statistics.covariance
-        if self.statistics.layout == "blocks":
-            columns = change.reshape(-1, shape[2], shape[-1])
-            weighed = np.einsum("ckl,lcn->kcn", covariance, columns, optimize=True).reshape(shape)
-        else:
-            weighed = (covariance[0] @ change.reshape(-1, shape[-1])).reshape(shape)
-        solid: Array = weighed + self.floor * change
-        return solid
-
-    def joined(self, first: Array, second: Array) -> Array:
-        kernel: Array = np.einsum("hcr,wro->hwco", first, second, optimize=True)
-        return kernel
-
-    def cost(self, first: Array, second: Array) -> float:
-        change = self.kernel - self.joined(first, second)
-        return float(np.sum(self.weigh(change) * (change @ self.gradient)))
-
-    def expand(self, first: Array) -> Array:
-        """The second factor by least squares; G weighs outputs that do not share it, and drops out."""
-        height, width, channels, outputs = self.kernel.shape
-        rank = first.shape[-1]
-        features = np.zeros((height, width, channels, width, rank))
-        at = np.arange(width)
-        features[:, at, :, at, :] = first[None]
-        features = features.reshape(height, width, channels, width * rank)
-        weighed = self.weigh(features).reshape(-1, width * rank)
-        gram = features.reshape(-1, width * rank).T @ weighed
-        gram[np.diag_indices(len(gram))] += 1e-10 * np.trace(gram) / len(gram) + 1e-300
-        second: Array = np.linalg.solve(gram, weighed.T @ self.kernel.reshape(-1, outputs))
-        return second.reshape(width, rank, outputs)
-
-    def reduce(self, first: Array, second: Array) -> Array:
-        """The first factor by conjugate gradients, from where it is."""
-
-        def normal(change: Array) -> Array:
-            weighed = self.weigh(change) @ self.gradient
-            pulled: Array = np.einsum("hwco,wro->hcr", weighed, second, optimize=True)
-            return pulled
-
-        rest = normal(self.kernel - self.joined(first, second))
-        direction, size = rest, float(np.sum(rest * rest))
-        for _ in range(STEPS):
-            applied = normal(self.joined(direction, second))
-            curvature = float(np.sum(direction * applied))
-            if size <= 0.0 or curvature <= 0.0:
-                break
-            step = size / curvature
-            first, rest = first + step * direction, rest - step * applied
-            previous, size = size, float(np.sum(rest * rest))
-            direction = rest + size / previous * direction
-        return first

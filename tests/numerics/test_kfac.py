@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgepack.errors import BadInputError
-from edgepack.numerics import factorize, kfac
+from edgepack.numerics import factorize, kfac, kfac_spatial
 from edgepack.numerics.layer_statistics import LayerStatistics
 from edgepack.numerics.second_order import loss_increase
 
@@ -56,7 +56,7 @@ def test_full_rank_is_the_kernel(form, seed, blocks) -> None:
     family = kfac.low_rank(form, kernel, seen)
     factors = family.factors(len(family.singular))
     np.testing.assert_allclose(factorize.join(form, *factors), kernel, atol=1e-7)
-    again = factorize.join(form, *kfac.refined(form, kernel, factors, seen))
+    again = factorize.join(form, *kfac_spatial.refined(form, kernel, factors, seen))
     np.testing.assert_allclose(again, kernel, atol=1e-5)
 
 
@@ -96,7 +96,7 @@ def test_the_spatial_error_is_the_discarded_energy_where_columns_are_independent
 def test_never_worse_than_the_plain_form(form, seed, rank, blocks) -> None:
     kernel, seen = kernel_of(form, seed), moments(form, seed, blocks=blocks and form != "dense")
     plain = factorize.split(form, kernel, rank)
-    weighted = kfac.refined(form, kernel, kfac.low_rank(form, kernel, seen).factors(rank), seen)
+    weighted = kfac_spatial.refined(form, kernel, kfac.low_rank(form, kernel, seen).factors(rank), seen)
     costs = [loss_increase(kernel - factorize.join(form, *each), seen) for each in (plain, weighted)]
     assert costs[1] <= costs[0] * 1.002
 
@@ -106,7 +106,7 @@ def test_never_worse_than_the_plain_form(form, seed, rank, blocks) -> None:
 def test_refinement_never_costs(form, seed, rank) -> None:
     kernel, seen = kernel_of(form, seed), moments(form, seed)
     start = kfac.low_rank(form, kernel, seen).factors(rank)
-    better = kfac.refined(form, kernel, start, seen)
+    better = kfac_spatial.refined(form, kernel, start, seen)
     costs = [loss_increase(kernel - factorize.join(form, *each), seen) for each in (start, better)]
     assert costs[1] <= costs[0] * 1.001
     assert [part.shape for part in better] == [part.shape for part in start]
@@ -118,7 +118,9 @@ def test_dead_inputs_and_dead_outputs_are_survived() -> None:
         seen, covariance=np.zeros_like(seen.covariance), gradient=np.zeros_like(seen.gradient)
     )
     kernel = kernel_of("spatial", 0)
-    factors = kfac.refined("spatial", kernel, kfac.low_rank("spatial", kernel, silent).factors(2), silent)
+    factors = kfac_spatial.refined(
+        "spatial", kernel, kfac.low_rank("spatial", kernel, silent).factors(2), silent
+    )
     assert all(np.isfinite(part).all() for part in factors)
 
 
