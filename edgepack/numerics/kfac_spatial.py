@@ -24,7 +24,8 @@ STEPS: Final = 15
 """Conjugate gradient steps for the first factor in one sweep."""
 PROBED: Final = (0.1, 0.25, 0.5, 0.75)
 """Ranks, as shares of all, at which is looked what refining gains; in between it is interpolated."""
-MOST_WEIGHTS: Final = 300_000
+PROBED_SWEEPS: Final = 3
+MOST_WEIGHTS: Final = 100_000
 """Of kernels for which that is looked at: others take seconds a rank."""
 
 
@@ -90,7 +91,7 @@ def refined_errors(family: LowRank, kernel: Array, statistics: LayerStatistics) 
         return errors
     gains = []
     for rank in ranks:
-        parts = refined(family.form, kernel, family.factors(int(rank)), statistics)
+        parts = refined(family.form, kernel, family.factors(int(rank)), statistics, sweeps=PROBED_SWEEPS)
         gains.append(loss_increase(kernel - factorize.join(family.form, *parts), statistics) / errors[rank])
     found: Array = errors * np.exp(np.interp(np.arange(full + 1), ranks, np.log(np.maximum(gains, 1e-6))))
     return np.minimum.accumulate(found)
