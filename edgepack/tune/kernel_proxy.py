@@ -98,7 +98,9 @@ class KernelProxy:
             curvature = Curvature.of(self.seen)
             repaired = np.broadcast_to(stiffness(curvature), matrix.shape)
             diagonal = np.diagonal(curvature.covariance, axis1=1, axis2=2)
-            plain = 0.5 * curvature.positions * diagonal[:, :, None] * curvature.outputs[:, None, :]
+            # κ holds for errors as repairs leave them, alike in all directions of the whitened input; plain ones are not.
+            outputs = curvature.outputs / self.seen.coherence
+            plain = 0.5 * curvature.positions * diagonal[:, :, None] * outputs[:, None, :]
             plain = np.broadcast_to(plain, matrix.shape)
         self.outputs = matrix.shape[0] * matrix.shape[2]
         inputs = max(1, matrix.shape[1])
