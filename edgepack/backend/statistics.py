@@ -161,10 +161,13 @@ class _Probe:
         return found, blind
 
     def coherent(self, found: Measured, given: Samples, seed: int) -> Measured:
-        """The statistics with κ, from the gradients of samples one by one."""
+        """The statistics with κ, from the gradients of samples one by one; those that overflowed stay as they are."""
         import tensorflow as tf
 
-        seen = [reading for reading in self._sums if (reading.layer, reading.role) in found]
+        sound = {key for key, each in found.items() if np.isfinite(each.covariance).all()}
+        seen = [reading for reading in self._sums if (reading.layer, reading.role) in sound]
+        if not seen:
+            return found
         gathering = [Coherence(found[each.layer, each.role], seed) for each in seen]
         step = tf.function(partial(self._gradients, seen))
         draws = int(np.clip(COHERENCE_VALUES // self.values_per_sample, FEWEST_DRAWS, COHERENCE_DRAWS))
@@ -174,7 +177,7 @@ class _Probe:
             gradients = step([rows[name] for name in self._names], tf.constant([~seed, draw], tf.int32))
             for each, parts in zip(gathering, gradients, strict=True):
                 each.add(*(part.numpy() for part in parts))
-        return {
+        return found | {
             (reading.layer, reading.role): replace(each.statistics, coherence=each.value())
             for reading, each in zip(seen, gathering, strict=True)
         }

@@ -58,9 +58,8 @@ class Coherence:
         curvature = Curvature.of(statistics)
         ordered = statistics.covariance[:, curvature.order[:, None], curvature.order]
         factor = curvature.factor
-        self._inputs = np.einsum(
-            "gij,gij->g", factor @ ordered, factor
-        )  # tr(U Σ Uᵀ): d where nothing was damped
+        # tr(U Σ Uᵀ): d where nothing was damped
+        self._inputs = np.einsum("gij,gij->g", factor @ ordered, factor)
         if factor.shape[-1] > PROJECTED:
             signs = np.random.default_rng(seed).integers(0, 2, (PROJECTED, factor.shape[-1])) * 2.0 - 1.0
             factor = (signs / np.sqrt(PROJECTED)) @ factor
@@ -76,8 +75,8 @@ class Coherence:
           energy: the same squared and summed over positions, [channels].
         """
         groups, outputs = self._together.shape
-        gradient = self.statistics.unfold(kernel)
-        gradient -= self.statistics.mean[:, :, None] * output.reshape(groups, 1, outputs)
+        moved = self.statistics.mean[:, :, None] * output.reshape(groups, 1, outputs)
+        gradient = self.statistics.unfold(kernel) - moved
         whitened = np.square(self._factor @ gradient[:, self._order]).sum(axis=1)  # [g, n]
         apart = self._inputs[:, None] * energy.reshape(groups, outputs)
         shared = len(whitened) > groups  # layout "blocks": all groups add to the same outputs
@@ -106,8 +105,11 @@ def gradients(tape: Any, pulled: Any, kernels: Sequence[Kernel]) -> list[tuple[A
     sources = [[each.variable, list(each.outputs)] for each in kernels]
     found = []
     for each, (kernel, outputs) in zip(kernels, tape.gradient(pulled, sources), strict=True):
-        if kernel is None or any(output is None for output in outputs):
-            kernel, outputs = tf.zeros_like(each.variable), [tf.zeros_like(one) for one in each.outputs]
+        kernel = tf.zeros_like(each.variable) if kernel is None else kernel  # no call of it is reached
+        outputs = [
+            tf.zeros_like(value) if gradient is None else gradient
+            for value, gradient in zip(each.outputs, outputs, strict=True)
+        ]
         rows = tf.concat([tf.reshape(one, [-1, one.shape[-1]]) for one in outputs], axis=0)
         found.append((kernel, tf.reduce_sum(rows, axis=0), tf.reduce_sum(tf.square(rows), axis=0)))
     return found

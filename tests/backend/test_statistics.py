@@ -171,6 +171,7 @@ def test_long_patches_fall_into_blocks_and_say_so(tmp_path, monkeypatch) -> None
     found, answer = measured(tmp_path, model, dataset(tmp_path, x=rows))
     seen = found["c", "kernel"]
     assert (seen.layout, seen.covariance.shape, seen.gradient.shape) == ("blocks", (4, 9, 9), (1, 3, 3))
+    assert seen.coherence.shape == (1, 3) and (seen.coherence > 0).all()
     assert "independent" in answer["notes"][0]["reason"]
     kernel = model.get_layer("c").get_weights()[0]
     np.testing.assert_allclose(seen.fold(seen.unfold(kernel), kernel.shape), kernel)
