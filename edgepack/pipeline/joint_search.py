@@ -39,7 +39,7 @@ EVEN: Final = (128, 64, 48, 32, 24, 16, 12, 8, 6, 4)
 """Values in a kernel that are tried where all kernels are treated alike."""
 CODED: Final = 0.95
 """Bits that a value takes, delivered, as a share of what as many equally frequent values take."""
-EVEN_TRIES: Final = 2
+EVEN_TRIES: Final = 3
 """Points that it may take to come within the bytes."""
 LEAST_STEP: Final = 0.05
 """Where only the drop is limited: two sizes closer than this are not told apart."""
@@ -102,17 +102,15 @@ class Search:
             return []
         facts = gate.layer_facts(gate.read(self.maker.observed.candidate.path, custom=self.maker.custom))
         weights = sum(kernel.array.size for layer in facts for kernel in layer.kernels)
-        found: list[Point] = []
         a_bit, most = CODED * weights / 8, self._room(float(limit))
-        for values in EVEN:
-            if a_bit * math.log2(values) > most:
-                continue
-            found.append(clustered(values, self._per))
-            size = float(found[-1].weighed.sizes.delivered_bytes)
-            if size <= limit or len(found) == EVEN_TRIES:
-                break
-            a_bit, most = size / math.log2(values), float(limit)  # from now on by what was found
-        return found
+        found: dict[int, Point] = {}
+        values = next((each for each in EVEN if a_bit * math.log2(each) <= most), None)
+        while values is not None and values not in found and len(found) < EVEN_TRIES:
+            found[values] = clustered(values, self._per)
+            size = found[values].weighed.sizes.delivered_bytes
+            a_bit = size / math.log2(values)  # from now on by what was found
+            values = next((each for each in EVEN if a_bit * math.log2(each) <= limit), None)
+        return list(found.values())
 
     def _scored(self, per: Per) -> dict[str, Table]:
         """The choices of every kernel, computed once."""
