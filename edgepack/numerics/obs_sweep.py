@@ -44,7 +44,7 @@ class Curvature:
 
     Attributes:
       covariance: [g, d, d] float64, damped: Σ + λ I.
-      outputs: [g, n], E[g_c²]: how much the loss depends on each output; always above 0.
+      outputs: [g, n], κ_c E[g_c²]: how much the loss depends on each output; always above 0.
       positions: output positions that share the weights.
       shared: the groups share their outputs (`LayerStatistics.layout` "blocks").
       order: [d], the rows from most to least variance: what is decided late repairs least.

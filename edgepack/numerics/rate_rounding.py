@@ -7,7 +7,7 @@ widths are cases of it (rate–distortion optimized quantization: Sullivan and W
 error of a rounding is weighed by the layer statistics and handed to the weights that are still to come
 (`obs_sweep`), so that it costs
 
-    Σ (T/2) E[g_c²] (w̃ − q)² / U_ii²,   w̃ the weight with all errors before it made up for.
+    Σ (T/2) κ_c E[g_c²] (w̃ − q)² / U_ii²,   w̃ the weight with all errors before it made up for.
 
 At high rates the best step is √(12 · price / (2 ln 2 · h)), h the mean of the factors before (w̃ − q)² (Gish and Pierce,
 1968).
@@ -106,7 +106,7 @@ class Estimate:
 
 
 def stiffness(curvature: Curvature) -> Array:
-    """What the loss rises by for (w̃ − q)² = 1 in each weight, [g, d, n]: (T/2) E[g_c²] / U_ii².
+    """What the loss rises by for (w̃ − q)² = 1 in each weight, [g, d, n]: (T/2) κ_c E[g_c²] / U_ii².
 
     E[g_c²] is evened out a little, see `EVENNESS`.
     """
