@@ -49,7 +49,7 @@ class Backend:
       custom: "module:Class" of the user's own layers, imported only with `trust_code`.
       import_paths: directories prepended to sys.path for the user's layers, with `trust_code` only.
       joins_workers: whether a training spans the workers that TF_CONFIG names.
-      on_progress: called with each `Progress`.
+      on_progress: called with each `Progress`; whoever uses the child from now on sets its own.
 
     Example:
       >>> with Backend(log=Path("/tmp/tensorflow.log")) as backend:           # doctest: +SKIP
@@ -68,7 +68,7 @@ class Backend:
         joins_workers: bool = False,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> None:
-        self._log = log
+        self.log = log
         self._settings: dict[str, Json] = {
             "memory_bytes": memory_bytes,
             "trust_code": trust_code,
@@ -76,7 +76,7 @@ class Backend:
             "joins_workers": joins_workers,
             "import_paths": [str(path.resolve()) for path in import_paths],
         }
-        self._on_progress = on_progress
+        self.on_progress = on_progress
         self._child: subprocess.Popen[bytes] | None = None
         self._replies = b""
         self._turn = threading.Lock()
@@ -114,8 +114,8 @@ class Backend:
                 f"{', '.join(missing)} not installed in {sys.prefix}: building needs it; "
                 'install with: pip install "edgepack[build]"'
             )
-        self._log.parent.mkdir(parents=True, exist_ok=True)
-        with self._log.open("ab") as log:
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
             self._child = subprocess.Popen(
                 [sys.executable, "-m", "edgepack.backend", json.dumps(self._settings)],
                 stdin=subprocess.PIPE,
@@ -154,8 +154,8 @@ class Backend:
         while True:
             reply = self._reply(child, operation, deadline)
             if "progress" in reply:
-                if self._on_progress is not None:
-                    self._on_progress(
+                if self.on_progress is not None:
+                    self.on_progress(
                         Progress(text=reply["progress"]["text"], fraction=reply["progress"]["fraction"])
                     )
             elif "error" in reply:
@@ -234,7 +234,7 @@ class Backend:
 
     def _tail(self, lines: int = 5) -> str:
         try:
-            text = self._log.read_bytes()[-8192:].decode(errors="replace")
+            text = self.log.read_bytes()[-8192:].decode(errors="replace")
         except OSError:
             return ""
         return "\n".join("    " + line for line in text.splitlines()[-lines:])

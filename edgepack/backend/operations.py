@@ -10,6 +10,7 @@ from typing import Final
 
 OPERATIONS: Final[dict[str, str]] = {
     "versions": "edgepack.backend.versions:versions",
+    "preload": "edgepack.backend.preload:preload",
     "import_model": "edgepack.backend.importing:import_model",
     "predict": "edgepack.backend.predict:predict",
     "prune": "edgepack.backend.prune:prune",

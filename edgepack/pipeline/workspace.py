@@ -67,8 +67,8 @@ class Workspace:
             custom=custom,
             import_paths=import_paths,
             joins_workers=joins_workers,
-            on_progress=self._progress,
         )
+        self.backend.on_progress = self._progress
 
     def __enter__(self) -> Workspace:
         return self
@@ -80,7 +80,7 @@ class Workspace:
             self.backend.close()
         for thread in self._ahead if error is None or isinstance(error, Exception) else ():
             thread.join()  # not after Ctrl-C: who presses it does not want to wait
-        log = self.directory / "tensorflow.log"
+        log = self.backend.log
         if error is not None and log.exists() and log.stat().st_size:
             kept = self.store.keep_log(log)
             self.reporter.note("note", f"what TensorFlow printed is in {kept}")

@@ -10,7 +10,8 @@ from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future,
 from typing import Any, Final, Protocol
 
 from edgepack import errors
-from edgepack.tune.trial import ONE_THREAD, Job, Outcome, begin_worker, evaluate
+from edgepack.tune.job import ONE_THREAD, Job, Outcome
+from edgepack.tune.trial import begin_worker, evaluate, make_ready
 
 LOCAL: Final = "local"
 CALM: Final = {
@@ -30,6 +31,9 @@ class Workers(Protocol):
     @property
     def count(self) -> int:
         """How many trials run at once."""
+
+    def make_ready(self, job: Job) -> None:
+        """Lets every worker start what trials like this one need, while the first ones are chosen."""
 
     def submit(self, job: Job) -> Future[Outcome]:
         """Starts a trial."""
@@ -60,6 +64,10 @@ class LocalPool:
         return ProcessPoolExecutor(
             self.count, mp_context=multiprocessing.get_context("spawn"), initializer=begin_worker
         )
+
+    def make_ready(self, job: Job) -> None:
+        for _ in range(self.count):  # as long as none is idle, each starts a process
+            self._pool.submit(make_ready, job)
 
     def submit(self, job: Job) -> Future[Outcome]:
         try:
@@ -106,7 +114,15 @@ class DaskWorkers:
                 "scheduler` and `dask worker ADDRESS`, or give --scheduler local"
             ) from error
         self._executor: Executor = self._client.get_executor(pure=False)
+        self._readying: list[Any] = []
+        """Kept: Dask forgets a task whose future nobody holds."""
         self.count = max(1, sum(self._client.nthreads().values()))
+
+    def make_ready(self, job: Job) -> None:
+        self._readying = [
+            self._client.submit(make_ready, job, workers=[address], pure=False)
+            for address in self._client.nthreads()
+        ]
 
     def submit(self, job: Job) -> Future[Outcome]:
         submit: Callable[..., Future[Outcome]] = self._executor.submit

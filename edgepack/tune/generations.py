@@ -11,15 +11,16 @@ from typing import Any, Final
 
 from edgepack import errors
 from edgepack.pipeline.reporter import Reporter
+from edgepack.recipe import Recipe
 from edgepack.recipe.opened import OpenRecipe
 from edgepack.tune.executors import Workers
+from edgepack.tune.job import Job, Outcome, Surroundings
 from edgepack.tune.objectives import Objectives
 from edgepack.tune.predicting import Predictor
 from edgepack.tune.proposing import GenerationSampler
 from edgepack.tune.selecting import Selector
 from edgepack.tune.space import Space
 from edgepack.tune.study import Study, plain_sampler
-from edgepack.tune.trial import Job, Outcome, Surroundings
 
 STARTS: Final = 3
 """How often a trial is started whose worker dies; then it counts as failed."""
@@ -49,6 +50,11 @@ class Search:
     began: float = field(default_factory=time.monotonic)
 
     @property
+    def unfinished(self) -> bool:
+        """Whether there is anything to do: trials to begin, or those that an interrupted search began."""
+        return self.study.asked < self.wanted or self.study.interrupted
+
+    @property
     def seed(self) -> int:
         own = self.recipe.settings.seed
         return self.recipe.some().seed if own is None else own
@@ -62,10 +68,11 @@ def run(search: Search, pool: Callable[[], Workers], *, close: bool) -> None:
       close: whether they end with the search.
     """
     study = search.study
-    if study.asked >= search.wanted and not study.interrupted:
+    if not search.unfinished:
         return
     found, ended = pool(), False
     try:
+        found.make_ready(_sent(search, 0, search.recipe.some()))
         while study.interrupted or (study.asked < search.wanted and not _late(search)):
             _carried_out(search, found, _generation(search))
         ended = True
@@ -188,8 +195,12 @@ def _job(search: Search, number: int, values: Mapping[str, Any]) -> Job | Outcom
         closed = recipe.closed(values)
     except errors.RecipeError as error:
         return Outcome(number=number, error=str(error))
+    return _sent(search, number, closed)
+
+
+def _sent(search: Search, number: int, closed: Recipe) -> Job:
     tables = closed.model_dump(mode="json", exclude_unset=True, by_alias=True)
-    return Job(number=number, tables=tables, path=str(recipe.path), surroundings=search.surroundings)
+    return Job(number=number, tables=tables, path=str(search.recipe.path), surroundings=search.surroundings)
 
 
 def _told(search: Search, outcome: Outcome) -> None:

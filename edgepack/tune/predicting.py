@@ -21,8 +21,9 @@ from edgepack.recipe import Recipe
 from edgepack.recipe.opened import OpenRecipe
 from edgepack.stages import Cluster, Distill, Factorize, Prune, Shrink, StageSettings, Target
 from edgepack.store import Store
+from edgepack.tune.job import Surroundings
+from edgepack.tune.kept_backend import kept_backend
 from edgepack.tune.kernel_proxy import Cost, KernelProxy, Treatment
-from edgepack.tune.trial import Surroundings
 
 NOTHING: Final = Cost(loss=0.0, delivered_bytes=0.0, weights=0.0)
 FINE: Final = 0.01
@@ -154,6 +155,7 @@ def predictor(recipe: OpenRecipe, around: Surroundings, reporter: Reporter) -> P
             custom=some.model.custom,
             import_paths=(some.directory,),
             memory_bytes=around.memory_bytes,
+            backend=kept_backend(some, around),
         ) as workspace,
     ):
         source = open_source(some, workspace, trust_input=around.trust_input)

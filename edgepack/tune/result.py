@@ -21,9 +21,10 @@ from edgepack.pipeline.result import BuildResult
 from edgepack.recipe import limits, load
 from edgepack.recipe.opened import OpenRecipe
 from edgepack.tune import pareto
+from edgepack.tune.job import Surroundings
+from edgepack.tune.kept_backend import kept_backend
 from edgepack.tune.objectives import Objectives
 from edgepack.tune.study import Done
-from edgepack.tune.trial import Surroundings
 
 SCHEMA: Final = "edgepack.tune/1"
 FILE: Final = "tune.json"
@@ -189,7 +190,7 @@ def _built(frozen: Path, out: Path, around: Surroundings, reporter: Reporter) ->
         memory_bytes=around.memory_bytes,
         cache=Path(around.cache),
     )
-    return build(recipe, options, reporter)
+    return build(recipe, options, reporter, backend=kept_backend(recipe, around))
 
 
 def table(result: TuneResult) -> list[Mapping[str, str]]:

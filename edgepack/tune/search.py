@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +17,13 @@ from edgepack.records import Json, canonical_json
 from edgepack.store import default_root
 from edgepack.tune.executors import Workers, workers
 from edgepack.tune.generations import Search, run
+from edgepack.tune.job import ONE_THREAD, Surroundings
+from edgepack.tune.kept_backend import close_backends, kept_backend
 from edgepack.tune.objectives import Objectives, objectives_of
 from edgepack.tune.predicting import predictor
 from edgepack.tune.result import TuneResult, settled
 from edgepack.tune.space import Space
 from edgepack.tune.study import Done, Study, url_of
-from edgepack.tune.trial import Surroundings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,11 +61,14 @@ def tune(recipe: OpenRecipe, options: Options, reporter: Reporter) -> TuneResult
       EdgepackError: bad input, no scheduler, disk. A trial that fails is no error, nor is it that none keeps the limits.
     """
     began = time.monotonic()
-    objectives, trials = explored(recipe, options, reporter)
-    around = _surroundings(options, objectives)
-    return settled(
-        recipe, objectives, trials, options.out, around, reporter, seconds=time.monotonic() - began
-    )
+    try:
+        objectives, trials = explored(recipe, options, reporter)
+        around = _surroundings(options, objectives)
+        return settled(
+            recipe, objectives, trials, options.out, around, reporter, seconds=time.monotonic() - began
+        )
+    finally:
+        close_backends()
 
 
 def explored(
@@ -96,7 +101,12 @@ def explored(
         wanted=int(min(options.trials or recipe.settings.trials, space.size())),
         predict=functools.cache(lambda: predictor(recipe, around, reporter)),
     )
+    os.environ.update(
+        ONE_THREAD
+    )  # everywhere alike, so that what is measured here does not depend on the workers
     try:
+        if search.unfinished and recipe.settings.sampler == "proxy":
+            kept_backend(some, around).start()
         run(search, lambda: pool or workers(options.scheduler, options.jobs), close=pool is None)
         return objectives, study.done()
     finally:

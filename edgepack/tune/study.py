@@ -16,8 +16,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from edgepack import errors
 from edgepack.records import Json
+from edgepack.tune.job import Outcome
 from edgepack.tune.space import Space
-from edgepack.tune.trial import Outcome
 
 FILE: Final = "study.db"
 IDENTITY: Final = "edgepack"

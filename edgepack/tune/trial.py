@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import atexit
+import contextlib
 import os
 import tempfile
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
 
-from edgepack import device, errors, tables, tflite
-from edgepack.backend import Backend
+from edgepack import device, errors, tflite
 from edgepack.child import settle
 from edgepack.pipeline.build import Options, build
 from edgepack.pipeline.reporter import Silent
@@ -21,74 +18,25 @@ from edgepack.pipeline.verdict import reasons_against
 from edgepack.recipe import Recipe, limits
 from edgepack.tflite.arena import arena
 from edgepack.tflite.work import works
-
-THREAD_LIMITS: Final = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "TF_NUM_INTRAOP_THREADS",
-    "TF_NUM_INTEROP_THREADS",
-)
-ONE_THREAD: Final = dict.fromkeys(THREAD_LIMITS, "1")
-"""What makes a trial keep to one processor: as many trials as processors are better than faster trials."""
+from edgepack.tune.job import ONE_THREAD, Job, Outcome, Surroundings
+from edgepack.tune.kept_backend import kept_backend
 
 
-@dataclass(frozen=True, kw_only=True)
-class Surroundings:
-    """What all trials of a study share, as it is sent to workers.
+def begin_worker() -> None:
+    """First thing in a process of the local pool: it ends with its parent, however that ends."""
+    os.environ.update(ONE_THREAD)
+    settle(None)
 
-    Attributes:
-      device: name of a profile, or None.
-      table: latency table, or None where times play no part.
-      cache: the store; on a cluster a folder that all workers share.
-      store_read: URL of a store that is looked into where an entry is missing.
+
+def make_ready(job: Job) -> None:
+    """Starts this process's TensorFlow child and imports what trials like this one need.
+
+    Nothing depends on it: what goes wrong here goes wrong in a trial again, and is told there.
     """
-
-    device: str | None = None
-    table: str | None = None
-    cache: str
-    store_read: str | None = None
-    trust_code: bool = False
-    trust_input: bool = False
-    memory_bytes: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """One trial as it is sent to a worker.
-
-    Attributes:
-      number: of the trial in its study.
-      tables: the recipe, nothing left open.
-      path: the recipe's file, which says what paths in it are relative to.
-    """
-
-    number: int
-    tables: Mapping[str, Any]
-    path: str
-    surroundings: Surroundings
-
-    @property
-    def stages(self) -> list[Any]:
-        """Its [[stage]] tables, in the order in which they run."""
-        return [*self.tables.get("stage", ())]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What came of a trial.
-
-    Attributes:
-      measured: every quantity that can be an objective or a limit, and the metric itself.
-      broken: reasons beside the limits of [budget] why the model must not ship: promises that do not hold.
-      error: why there is no model; None where there is one.
-    """
-
-    number: int
-    measured: dict[str, float | None] = field(default_factory=dict)
-    broken: tuple[str, ...] = ()
-    error: str | None = None
-    seconds: float = 0.0
+    os.environ.update(ONE_THREAD)
+    with contextlib.suppress(errors.EdgepackError):
+        recipe = job.recipe()
+        kept_backend(recipe, job.surroundings).call("preload", training=recipe.data.training is not None)
 
 
 def evaluate(job: Job) -> Outcome:
@@ -96,8 +44,7 @@ def evaluate(job: Job) -> Outcome:
     began = time.monotonic()
     os.environ.update(ONE_THREAD)
     try:
-        recipe = tables.validate(Recipe, job.tables, source=job.path).located(Path(job.path))
-        outcome = _evaluated(recipe, job)
+        outcome = _evaluated(job.recipe(), job)
     except errors.EdgepackError as error:
         outcome = Outcome(number=job.number, error=str(error))
     except Exception as error:  # a defect, or user code: the search goes on, and the trial says it
@@ -120,7 +67,7 @@ def _evaluated(recipe: Recipe, job: Job) -> Outcome:
             memory_bytes=around.memory_bytes,
             cache=Path(around.cache),
         )
-        result = build(recipe, options, Silent(), backend=_kept_backend(recipe, around)).packages[0]
+        result = build(recipe, options, Silent(), backend=kept_backend(recipe, around)).packages[0]
     return Outcome(
         number=job.number, measured=_measured(result, recipe, around), broken=_broken(result, recipe, around)
     )
@@ -160,41 +107,3 @@ def _broken(result: PackageResult, recipe: Recipe, around: Surroundings) -> tupl
             latency_is_of_device=False,
         )
     )
-
-
-_backends: dict[tuple[object, ...], Backend] = {}
-
-
-def _kept_backend(recipe: Recipe, around: Surroundings) -> Backend:
-    """This process's TensorFlow child: starting one takes longer than many a trial."""
-    custom, paths = recipe.model.custom, (recipe.directory,)
-    wanted = (around.cache, around.trust_code, around.memory_bytes, custom, paths)
-    if wanted not in _backends:
-        close_backends()
-        logs = Path(around.cache) / "logs"
-        logs.mkdir(parents=True, exist_ok=True)
-        _backends[wanted] = Backend(
-            log=logs / f"trials-{os.getpid()}.log",
-            memory_bytes=around.memory_bytes,
-            trust_code=around.trust_code,
-            custom=custom,
-            import_paths=paths,
-        )
-    return _backends[wanted]
-
-
-def close_backends() -> None:
-    """Ends the TensorFlow child of this process, if there is one."""
-    while _backends:
-        (cache, *_), backend = _backends.popitem()
-        backend.close()
-        (Path(str(cache)) / "logs" / f"trials-{os.getpid()}.log").unlink(missing_ok=True)
-
-
-atexit.register(close_backends)
-
-
-def begin_worker() -> None:
-    """First thing in a process of the local pool: it ends with its parent, however that ends."""
-    os.environ.update(ONE_THREAD)
-    settle(None)

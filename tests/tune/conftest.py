@@ -13,9 +13,9 @@ import pytest
 from edgepack.pipeline.reporter import Silent
 from edgepack.recipe.opened import OpenRecipe, load_open
 from edgepack.tune import result, search
+from edgepack.tune.job import Job, Outcome
 from edgepack.tune.kernel_proxy import Cost
 from edgepack.tune.result import TuneResult
-from edgepack.tune.trial import Job, Outcome
 from tests.tune.commands import Local, finished, project, start
 
 RECIPE = """edgepack = 1
@@ -68,6 +68,8 @@ class Pool:
     lives: int | None = None
     begun: list[int] = field(default_factory=list)
     count: int = 1
+
+    def make_ready(self, job: Job) -> None: ...
 
     def submit(self, job: Job) -> Future[Outcome]:
         if self.lives is not None and len(self.begun) >= self.lives:
