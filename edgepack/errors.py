@@ -40,6 +40,10 @@ class PackageError(BadInputError):
     """A package is damaged or not a package."""
 
 
+class MeterError(BadInputError):
+    """What a power meter tells cannot be made an energy of."""
+
+
 class DeviceError(EdgepackError):
     """A device cannot be reached, or it or this machine lacks something that is needed."""
 

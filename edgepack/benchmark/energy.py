@@ -35,7 +35,7 @@ Meter = Callable[[], Reading]
 """Reads once: a counter's joules, or the watts at this moment.
 
 Raises:
-  BadInputError: it tells no number with a unit. DeviceError: it cannot be asked.
+  MeterError: it tells no number with a unit. DeviceError: it cannot be asked.
 """
 
 
@@ -84,7 +84,7 @@ def command_meter(words: str) -> Meter:
     try:
         command = shlex.split(words)
     except ValueError as error:
-        raise errors.BadInputError(f"--energy-command {words!r}: {error}") from error
+        raise errors.MeterError(f"--energy-command {words!r}: {error}") from error
 
     def read() -> Reading:
         try:
@@ -120,7 +120,7 @@ def reading(text: str, source: str, unit: str | None) -> Reading:
     name = (found.group(2) or unit) if found else None
     if found is None or name not in UNITS:
         told = text.strip()[:60]
-        raise errors.BadInputError(
+        raise errors.MeterError(
             f"the meter {source} told {told!r}; expected a number with one of the units {', '.join(UNITS)}"
         )
     kind, factor = UNITS[name]
@@ -173,13 +173,13 @@ class Metering:
         """What `runs` inferences in these windows (by `time.monotonic`) took.
 
         Raises:
-          BadInputError: the meter was read too seldom, changed its unit, or its counter fell.
+          MeterError: the meter was read too seldom, changed its unit, or its counter fell.
         """
         times = np.array([at for at, _ in self._readings])
         used = self._used_joules(times)
         inside = sum(began <= at <= ended for at in times for began, ended in windows_s)
         if inside < 2:
-            raise errors.BadInputError(
+            raise errors.MeterError(
                 f"the meter was read {inside} times while measuring; give more --seconds or a faster meter"
             )
 
@@ -209,8 +209,8 @@ class Metering:
         kinds = {kind for _, (kind, _) in self._readings}
         values = np.array([value for _, (_, value) in self._readings])
         if len(kinds) != 1 or not all(math.isfinite(value) for value in values):
-            raise errors.BadInputError("the meter told joules and watts in turns, or no finite number")
+            raise errors.MeterError("the meter told joules and watts in turns, or no finite number")
         steps = (values[1:] + values[:-1]) / 2 * np.diff(times) if kinds == {"W"} else np.diff(values)
         if (steps < 0).any():
-            raise errors.BadInputError("the meter's counter fell while measuring; it was reset or began anew")
+            raise errors.MeterError("the meter's counter fell while measuring; it was reset or began anew")
         return np.concatenate([[0.0], np.cumsum(steps)])

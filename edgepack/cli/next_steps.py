@@ -14,6 +14,7 @@ NEXT_STEPS: Final[dict[type[errors.EdgepackError], str]] = {
     errors.ModelError: "mend or replace the model file, then 'edgepack inspect MODEL'",
     errors.DataError: "mend the data or its [data.…] table, then 'edgepack check RECIPE'",
     errors.PackageError: "fetch the package again, or build it anew with 'edgepack build RECIPE'",
+    errors.MeterError: "measure longer (--seconds) or mend the meter: it must print a number with its unit",
     errors.DeviceError: "see 'edgepack devices' for the profiles and 'edgepack doctor' for what is installed here",
     errors.MissingDependencyError: "install it as said above; 'edgepack doctor' shows what else is missing",
     errors.UnreachableError: "check its power, address, port and cable, then try again",

@@ -7,7 +7,7 @@ Learning", 2006, ch. 2 and 5; kriging with a trend).
 
 from __future__ import annotations
 
-import math
+import itertools
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -20,10 +20,15 @@ LENGTHS: Final = (0.25, 0.5, 1.0, 2.0)
 NOISES: Final = (0.01, 0.1, 0.5)
 """Share of the rest's variance that is noise."""
 KNEES: Final = tuple(10.0 ** (exponent / 4) for exponent in range(-16, 9))
-POWERS: Final = (1.0, 1.5, 2.0, 3.0)
+POWERS: Final = (1.0, 1.5, 2.0, 3.0, 4.5, 6.0)
 """How fast a drop sets in: a model that is sure of itself bears small errors well, and large ones no better."""
-PRIOR_KNEE, PRIOR_POWER, PRIOR_SCALE, PRIOR_WEIGHT = 0.1, 1.5, 0.1, 0.1
-"""Before anything is measured: a loss of 0.1 nats costs about seven points, and a drop sets in a little late."""
+SCALES: Final = tuple(10.0 ** (exponent / 10) for exponent in range(-25, 6))
+USUAL: Final = (0.1, 2.0, 0.1)
+"""Knee, power and scale before anything is measured: a loss of 0.1 nats costs about seven points."""
+SPREAD: Final = (1.0, 0.7, 0.7)
+"""… and how far they usually are from that, as deviations of their logarithms."""
+TRUE_WITHIN: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
+"""A prediction's own deviation, as a logarithm: which of these it is, the measured points say too."""
 GRAIN: Final = 0.01
 """Drop up to which points scatter alike; larger ones scatter in proportion."""
 
@@ -56,29 +61,42 @@ def of_loss(loss: Array, points: Array, seen_loss: Array, seen_points: Array, se
       >>> bool(abs(found.mean[0] - 0.069) < 0.01)
       True
     """
-    knee, power, scale = _trend(seen_loss, seen)
-    trend, old = (scale * np.log1p((each / knee) ** power) for each in (loss, seen_loss))
+    expected, doubt = _trend(np.concatenate([loss, seen_loss]), seen_loss, seen)
+    trend, old = expected[: len(loss)], expected[len(loss) :]
     missed = (seen - old) / (old + GRAIN)
     floor = 1.0 if len(seen) < 3 else 0.25 * float(np.abs(missed).mean())
     rest = of_rest(points, seen_points, missed, floor)
-    return Forecast(mean=trend + rest.mean * (trend + GRAIN), deviation=rest.deviation * (trend + GRAIN))
+    deviation = np.hypot(rest.deviation * (trend + GRAIN), doubt[: len(loss)])
+    return Forecast(mean=trend + rest.mean * (trend + GRAIN), deviation=deviation)
 
 
-def _trend(loss: Array, drop: Array) -> tuple[float, float, float]:
-    """Knee, power and scale of least squares; a weak wish for what is usual keeps a few points from saying anything."""
-    weight = GRAIN / (np.maximum(drop, 0.0) + GRAIN)
-    best = (math.inf, PRIOR_KNEE, PRIOR_POWER, PRIOR_SCALE)
-    for knee in KNEES:
-        prior = PRIOR_SCALE * math.log1p(1 / PRIOR_KNEE) / math.log1p(1 / knee)
-        for power in POWERS:
-            trend = np.log1p((loss / knee) ** power)
-            held = PRIOR_WEIGHT * GRAIN**2 / PRIOR_SCALE**2
-            scale = float(trend * weight**2 @ drop) + held * prior
-            scale = max(scale / (float(np.square(trend * weight).sum()) + held), 1e-6)
-            miss = float(np.square(weight * (drop - scale * trend)).sum()) + held * (scale - prior) ** 2
-            miss += 0.1 * GRAIN**2 * (abs(math.log(knee / PRIOR_KNEE)) + abs(power - PRIOR_POWER))
-            best = min(best, (miss, knee, power, scale))
-    return best[1:]
+def _trend(loss: Array, seen_loss: Array, seen: Array) -> tuple[Array, Array]:
+    """Expected drop at each loss, and its deviation, over every knee, power and scale as likely as the measured points
+    make them (Bayesian model averaging: Hoeting et al., Statistical Science 14, 1999).
+
+    Args:
+      loss: [n].
+      seen_loss, seen: [m].
+
+    Returns:
+      Both [n].
+    """
+    grid = np.array(list(itertools.product(KNEES, POWERS, SCALES)))
+    off = np.log(grid / USUAL) / SPREAD
+
+    def drops(at: Array) -> Array:
+        knee, power, scale = grid.T[:, :, None]
+        found: Array = scale * np.log1p((at / knee) ** power)
+        return found
+
+    missed = np.square(np.log((np.maximum(seen, 0.0) + GRAIN) / (drops(seen_loss) + GRAIN))).sum(axis=1)
+    said = [-0.5 * missed / within**2 - len(seen) * np.log(within) for within in TRUE_WITHIN]
+    likelihood = np.logaddexp.reduce(said) - 0.5 * np.square(off).sum(axis=1)
+    weight = np.exp(likelihood - likelihood.max())
+    weight /= weight.sum()
+    every = drops(loss)
+    mean = weight @ every
+    return mean, np.sqrt(np.maximum(weight @ np.square(every) - mean**2, 0.0))
 
 
 def of_size(size: Array, points: Array, seen_size: Array, seen_points: Array, seen: Array) -> Forecast:

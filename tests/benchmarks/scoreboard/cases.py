@@ -23,6 +23,7 @@ class Case:
     Attributes:
       tables: a recipe of model, calibration, evaluation, preprocessing and metric; every path absolute.
       training: a `[data.training]` table where there are labelled training data, for the rows that train.
+      variation: what the training pictures may go through without another answer; {} for none.
       published: an int8 .tflite of the same network that its publisher made.
       delivered_bytes: targets of the joint plan; () takes `SHARES`.
       thorough: whether every method is run at several sizes, or at one.
@@ -31,6 +32,7 @@ class Case:
     name: str
     tables: Tables
     training: Tables | None = None
+    variation: Tables = field(default_factory=dict)
     published: Path | None = None
     delivered_bytes: tuple[int, ...] = ()
     thorough: bool = False
@@ -67,6 +69,7 @@ def _pictures(folder: Path) -> tuple[Case, ...]:
             name="ic_resnet8",
             tables=_tables("ic_resnet8", folder / "resnet8_jpg.h5", *data),
             training=_npz(folder / "train_jpg.npz"),
+            variation={"mirror": True, "shift": 2},
             delivered_bytes=(41_000, 33_000, 30_000),
             thorough=True,
         ),

@@ -37,7 +37,7 @@ def rows(material: Material, *, one_size: bool) -> list[Row]:
     for number, goal in enumerate(goals):
         found.append(_joint(f"joint-{number + 1}", "edgepack joint plan", goal, Making()))
     if material.case.training is not None:
-        found.append(_joint("joint-tuned", "edgepack joint, fine-tuned", goals[-1], _tuned()))
+        found.append(_joint("joint-tuned", "edgepack joint, fine-tuned", goals[-1], _tuned(material.case)))
     return found
 
 
@@ -96,13 +96,11 @@ def _taught(use: str, *, epochs: int, **settings: Any) -> Making:
     return Making(stages=({"use": use, **settings, "train": train},), rest=ANY_DROP, trains=True)
 
 
-def _tuned() -> Making:
-    """What is left to gain behind a plan: small steps towards nothing but the original's answers, on pictures that vary."""
-    train = {"epochs": 4, "learning_rate": 1e-4, "batch_size": 64, "mirror": True, "shift": 2}
+def _tuned(case: Case) -> Making:
+    """What is left to gain behind a plan: small steps towards nothing but the original's answers."""
     teacher = {"alpha": 1.0, "temperature": 1.0}
-    return Making(
-        stages=({"use": "finetune", "train": {**train, "distill": teacher}},), rest=ANY_DROP, trains=True
-    )
+    train = {"epochs": 4, "learning_rate": 1e-4, "batch_size": 64, **case.variation, "distill": teacher}
+    return Making(stages=({"use": "finetune", "train": train},), rest=ANY_DROP, trains=True)
 
 
 def _clustered(clusters: int, per: str) -> Making:
