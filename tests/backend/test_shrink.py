@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from edgepack import errors
 from edgepack.backend import rebuild
 from edgepack.backend.shrink_depth import macs
+from edgepack.device import latency_model
 from edgepack.stages.training import Training
 from tests.backend.shrinking_cases import (
     ARCHITECTURES,
@@ -258,3 +260,14 @@ def test_training_afterwards_brings_the_student_nearer(tmp_path: Path) -> None:
     assert len(answer["history"]) == 6
     wanted, one, other = (outputs_of(each, images)[0] for each in (model, plain, trained))
     assert np.square(wanted - other).mean() < np.square(wanted - one).mean()
+
+
+def test_what_widths_save_in_time_is_told(tmp_path: Path) -> None:
+    """Kernels that work on sixteen channels at once gain nothing from four."""
+    table = latency_model("x86-64").to_json()
+    _, answer = shrunk(made(chain), tmp_path, keep=0.6, cost="latency", table=table)
+    told = re.search(r"by the table ([\d.]+) of ([\d.]+) us of its weighted layers stay", reasons(answer, ""))
+    assert told is not None
+    after, before = (float(each) for each in told.groups())
+    assert 0 < after <= before
+    assert (after > 0.9 * before) == ("widths save little" in reasons(answer, ""))
