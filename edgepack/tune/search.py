@@ -12,6 +12,7 @@ from pathlib import Path
 from edgepack import device
 from edgepack.pipeline import output
 from edgepack.pipeline.reporter import Reporter
+from edgepack.recipe import Recipe
 from edgepack.recipe.opened import OpenRecipe
 from edgepack.records import Json, canonical_json
 from edgepack.store import default_root
@@ -101,16 +102,22 @@ def explored(
         wanted=int(min(options.trials or recipe.settings.trials, space.size())),
         predict=functools.cache(lambda: predictor(recipe, around, reporter)),
     )
-    os.environ.update(
-        ONE_THREAD
-    )  # everywhere alike, so that what is measured here does not depend on the workers
+    os.environ.update(ONE_THREAD)  # so that what is measured here does not depend on the workers
     try:
-        if search.unfinished and recipe.settings.sampler == "proxy":
-            kept_backend(some, around).start()
+        if search.unfinished:
+            _begin_backend(some, around, predicts=recipe.settings.sampler == "proxy")
         run(search, lambda: pool or workers(options.scheduler, options.jobs), close=pool is None)
         return objectives, study.done()
     finally:
         study.close()
+
+
+def _begin_backend(recipe: Recipe, around: Surroundings, *, predicts: bool) -> None:
+    """Refuses what the user did not allow before anything is started; a child that predicts imports TensorFlow now."""
+    backend = kept_backend(recipe, around)
+    backend.check_trust()
+    if predicts:
+        backend.start()
 
 
 def _surroundings(options: Options, objectives: Objectives) -> Surroundings:

@@ -110,6 +110,7 @@ Tuned = Callable[..., TuneResult]
 def tuned(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Tuned:
     """Runs a made-up search in `out` of a folder of its own."""
     monkeypatch.setattr(search, "predictor", lambda recipe, *_: Prediction(recipe))
+    monkeypatch.setattr(search, "_begin_backend", lambda *_, **__: None)
     monkeypatch.setattr(result, "_built", lambda *_: None)
     path = tmp_path / "recipe.toml"
 

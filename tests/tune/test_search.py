@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 
 from edgepack import errors
-from edgepack.tune import pareto
+from edgepack.backend import Backend
+from edgepack.pipeline.reporter import Silent
+from edgepack.recipe.opened import load_open
+from edgepack.tune import pareto, search
 from edgepack.tune.result import TuneResult
 from tests.tune.conftest import RECIPE, Killed, Pool, Tuned, formula
 
@@ -141,3 +144,15 @@ def test_any_other_program_can_read_the_study(tuned: Tuned, tmp_path: Path) -> N
         states = database.execute("select state, count(*) from trials group by state").fetchall()
     database.close()
     assert states == [("COMPLETE", 3)]
+
+
+def test_layers_of_the_users_own_are_refused_before_anything_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(RECIPE.replace('"model.keras"', '"model.keras"\ncustom = ["mine:Layer"]'))
+    monkeypatch.setattr(search, "workers", lambda *_: pytest.fail("a worker was started"))
+    monkeypatch.setattr(Backend, "start", lambda _: pytest.fail("a child was started"))
+    options = search.Options(out=tmp_path / "out", cache=tmp_path / "cache", trials=2)
+    with pytest.raises(errors.TrustError, match="--trust-code"):
+        search.tune(load_open(path), options, Silent())
