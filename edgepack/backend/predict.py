@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgepack import errors
+from edgepack.backend import session
 from edgepack.data import Dataset
 from edgepack.records import Json
 
@@ -80,7 +81,7 @@ def _runner(source: Path, *, traced: bool) -> tuple[Runner, list[str], list[str]
         results = model(values if len(values) > 1 else values[0], training=False)
         return dict(zip(outputs, tf.nest.flatten(results), strict=True))
 
-    compute = tf.function(call, input_signature=[specs]) if traced else call
+    compute = session.graph_function(call, input_signature=[specs]) if traced else call
     dtypes = [spec.dtype for spec in specs]
 
     def run(values: list[npt.NDArray[Any]]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from edgepack.backend import tfmot
 from edgepack.records import Json
 
 
@@ -17,5 +18,5 @@ def preload(*, training: bool, report: Callable[[str, float | None], None]) -> d
     import tf_keras  # noqa: F401
 
     if training:
-        import tensorflow_model_optimization  # noqa: F401
+        tfmot.part("sparsity.keras")
     return {}

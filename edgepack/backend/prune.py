@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepack import errors
-from edgepack.backend import rebuild, session
+from edgepack.backend import rebuild, session, tfmot
 from edgepack.backend.epochs import Report
 from edgepack.backend.found import answer
 from edgepack.backend.goals import Goal, goals, masks
@@ -139,10 +139,8 @@ def _train(
 
 def _check_xnnpack(model: Any) -> None:
     """TF-MOT's own test of whether XNNPACK would run this model sparse at all."""
-    from tensorflow_model_optimization.sparsity.keras import PruneForLatencyOnXNNPack
-
     try:
-        PruneForLatencyOnXNNPack().ensure_model_supports_pruning(model)
+        tfmot.part("sparsity.keras").PruneForLatencyOnXNNPack().ensure_model_supports_pruning(model)
     except ValueError as error:
         raise errors.ModelError(
             f'policy = "xnnpack_latency": XNNPACK would not run this model sparse: {error}. '

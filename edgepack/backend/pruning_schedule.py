@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from edgepack.backend import tfmot
 from edgepack.backend.goals import Goal, masks
 
 MASK_UPDATES = 20
@@ -125,11 +126,11 @@ class ScheduledPruning:
 
 def schedule(goal: Goal, fraction: float, ramp: Ramp) -> Any:
     """TF-MOT's schedule object: called with a step, it answers (choose now?, fraction of zeros)."""
-    from tensorflow_model_optimization.sparsity import keras as tfmot
+    schedules = tfmot.part("sparsity.keras")
 
     if goal.schedule == "constant" or ramp.end == 1:
-        return tfmot.ConstantSparsity(fraction, begin_step=1, end_step=ramp.end, frequency=ramp.every)
-    return tfmot.PolynomialDecay(
+        return schedules.ConstantSparsity(fraction, begin_step=1, end_step=ramp.end, frequency=ramp.every)
+    return schedules.PolynomialDecay(
         initial_sparsity=min(goal.initial_sparsity, fraction),
         final_sparsity=fraction,
         begin_step=1,
@@ -142,7 +143,6 @@ def schedule(goal: Goal, fraction: float, ramp: Ramp) -> Any:
 def _chooser(goal: Goal, mask: Any, ramp: Ramp, step: Any) -> Any:
     """TF-MOT's mask arithmetic for one kernel; None where its mask is set once, by our own."""
     import tensorflow as tf
-    from tensorflow_model_optimization.python.core.sparsity.keras.pruning_impl import Pruning
 
     value = goal.kernel.value()
     matrix = value.ndim == 2 and goal.kernel.channel_axes == (1,)
@@ -154,7 +154,7 @@ def _chooser(goal: Goal, mask: Any, ramp: Ramp, step: Any) -> Any:
         return None
     # TF-MOT rounds to the nearest count; the asked fraction is a floor.
     fraction = min(math.ceil(goal.sparsity * value.size - 1e-9 * value.size) / value.size, np.nextafter(1, 0))
-    return Pruning(
+    return tfmot.part("python.core.sparsity.keras.pruning_impl").Pruning(
         training_step_fn=step,
         pruning_vars=[(goal.kernel.variable, mask, tf.Variable(0.0, trainable=False))],
         pruning_schedule=schedule(goal, fraction, ramp),

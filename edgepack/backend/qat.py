@@ -16,10 +16,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from edgepack import errors
+from edgepack.backend import tfmot
 from edgepack.backend.fold import fold_batch_normalization
 from edgepack.data import Dataset
 from edgepack.records import Json
 
+QUANTIZATION: Final = "python.core.quantization.keras"
+"""Where TF-MOT keeps it."""
 ADDED: Final = frozenset({"Conv1D"})
 """Kinds that TF-MOT's list leaves out although its settings fit them."""
 RANGE_KEEPING: Final = frozenset({"linear", "relu"})
@@ -95,8 +98,9 @@ def emulation(model: Any) -> Emulation:
       ModelError: no layer with weights can be emulated, or TF-MOT refuses the model; says why.
     """
     import tf_keras
-    from tensorflow_model_optimization.python.core.quantization.keras import quantize, quantize_annotate
 
+    quantize = tfmot.part(f"{QUANTIZATION}.quantize")
+    annotate = tfmot.part(f"{QUANTIZATION}.quantize_annotate")
     folded = fold_batch_normalization(model)
     configs, notes = _configs(folded)
 
@@ -104,7 +108,7 @@ def emulation(model: Any) -> Emulation:
         if layer.name not in configs:
             return layer.__class__.from_config(layer.get_config())
         copy = layer.__class__.from_config(layer.get_config())
-        return quantize_annotate.QuantizeAnnotate(copy, quantize_config=configs[layer.name])
+        return annotate.QuantizeAnnotate(copy, quantize_config=configs[layer.name])
 
     weighted = [name for name in configs if folded.get_layer(name).weights]
     if not weighted:
@@ -133,11 +137,8 @@ def emulation(model: Any) -> Emulation:
 
 def _configs(model: Any) -> tuple[dict[str, Any], list[dict[str, Json]]]:
     """Layer → its quantization settings (None for TF-MOT's own); and why the others have none."""
-    from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
-        default_8bit_quantize_registry,
-    )
-
-    registry = default_8bit_quantize_registry.Default8BitQuantizeRegistry()
+    known = tfmot.part(f"{QUANTIZATION}.default_8bit.default_8bit_quantize_registry")
+    registry = known.Default8BitQuantizeRegistry()
     configs: dict[str, Any] = {}
     notes: list[dict[str, Json]] = []
     for layer in model.layers:
@@ -149,9 +150,7 @@ def _configs(model: Any) -> tuple[dict[str, Any], list[dict[str, Json]]]:
                 _left(layer.name, "it is called several times, and each call would need its own range")
             )
         elif kind in ADDED:
-            configs[layer.name] = default_8bit_quantize_registry.Default8BitQuantizeConfig(
-                ["kernel"], ["activation"], False
-            )
+            configs[layer.name] = known.Default8BitQuantizeConfig(["kernel"], ["activation"], False)
         elif kind.startswith("Separable"):
             notes.append(_left(layer.name, "TF-MOT would split it into two layers"))
         elif registry.supports(layer) and _known_activation(layer):
@@ -178,9 +177,10 @@ def _scale_channels(twin: Any) -> None:
     folded, most channels would round to nothing.
     """
     import tensorflow as tf
-    from tensorflow_model_optimization.python.core.quantization.keras import quantizers
 
-    class PerChannel(quantizers.LastValueQuantizer):
+    base: Any = tfmot.part(f"{QUANTIZATION}.quantizers").LastValueQuantizer
+
+    class PerChannel(base):
         def __init__(self, channels: int) -> None:
             super().__init__(num_bits=8, per_axis=True, symmetric=True, narrow_range=True)
             self.channels = channels
@@ -203,9 +203,10 @@ def _scale_channels(twin: Any) -> None:
 
 def _follow(twin: Any, *, decay: float) -> None:
     """Makes the ranges of all activations follow the batches with another decay than TF-MOT's fixed 0.999."""
-    from tensorflow_model_optimization.python.core.quantization.keras import quant_ops, quantizers
+    quant_ops = tfmot.part(f"{QUANTIZATION}.quant_ops")
+    base: Any = tfmot.part(f"{QUANTIZATION}.quantizers").MovingAverageQuantizer
 
-    class Following(quantizers.MovingAverageQuantizer):
+    class Following(base):
         def __call__(self, inputs: Any, training: Any, weights: Mapping[str, Any], **more: Any) -> Any:
             return quant_ops.MovingAvgQuantize(
                 inputs,
@@ -220,7 +221,7 @@ def _follow(twin: Any, *, decay: float) -> None:
             )
 
     def followed(quantizer: Any) -> Any:
-        if not isinstance(quantizer, quantizers.MovingAverageQuantizer):
+        if not isinstance(quantizer, base):
             return quantizer
         return Following(**quantizer.get_config())
 

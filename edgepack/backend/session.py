@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from edgepack import errors
 from edgepack.backend import strategy
 
 _custom_layers: dict[str, Any] = {}
+_rewrites = True
 
 
 def configure(
@@ -24,6 +25,8 @@ def configure(
     """
     import tensorflow as tf
 
+    global _rewrites
+    _rewrites = trust_code
     tf.get_logger().setLevel(logging.ERROR)
     logging.getLogger("absl").setLevel(logging.ERROR)
     tf.config.experimental.enable_op_determinism()
@@ -64,6 +67,18 @@ def _imported(reference: str) -> Any:
             "of tf.keras.layers.Layer (Keras 2, as TensorFlow's tools take it)"
         )
     return kind
+
+
+def graph_function(function: Callable[..., Any], **options: Any) -> Any:
+    """`tf.function` of our own code.
+
+    Autograph turns Python's branches on tensors into ones of the graph. A layer of the user's may rely on it, and there is
+    none where no code is trusted. Neither our code nor Keras's and TF-MOT's layers do, and to read and rewrite those takes
+    seconds of every session.
+    """
+    import tensorflow as tf
+
+    return tf.function(function, autograph=_rewrites, **options)
 
 
 def custom_layers() -> dict[str, Any]:

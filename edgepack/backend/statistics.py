@@ -122,7 +122,6 @@ class _Probe:
     """Runs batches through a model and sums the moments of its kernels."""
 
     def __init__(self, model: Any, readings: Sequence[Reading], samples: int, doubt: float) -> None:
-        import tensorflow as tf
         import tf_keras
 
         self._heads = [drawn(tensor, doubt) for tensor in model.outputs]
@@ -138,7 +137,7 @@ class _Probe:
         )
         self._names = list(model.input_names)
         self._sums = dict(zip(readings, (Sums(*each, samples) for each in layouts(readings)), strict=True))
-        self._step = tf.function(self._add)
+        self._step = session.graph_function(self._add)
         windows = sum(
             self._sums[reading].bytes_per_sample(read)
             for (reading, _, _), read in zip(self._calls, reads, strict=True)
@@ -169,7 +168,7 @@ class _Probe:
         if not seen:
             return found
         gathering = [Coherence(found[each.layer, each.role], seed) for each in seen]
-        step = tf.function(partial(self._gradients, seen))
+        step = session.graph_function(partial(self._gradients, seen))
         draws = int(np.clip(COHERENCE_VALUES // self.values_per_sample, FEWEST_DRAWS, COHERENCE_DRAWS))
         for draw in range(draws):
             row = draw * given.count // draws if draws < given.count else draw % given.count

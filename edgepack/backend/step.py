@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from edgepack.backend import hidden
+from edgepack.backend import hidden, session
 from edgepack.backend.augmentation import Augmentation
 from edgepack.backend.constraints import Constraints
 from edgepack.backend.distillation import SoftTargets
@@ -122,8 +122,8 @@ class TrainStep:
         self._strategy, self._augmentation, self._steadied = strategy, augmentation, steadied or Steadied()
         self.count = tf.Variable(0, dtype=tf.int64, trainable=False)
         optimizer.build(self._variables)
-        self.train = tf.function(self._train, reduce_retracing=True)
-        self.watch = tf.function(self._watch, reduce_retracing=True)
+        self.train = session.graph_function(self._train, reduce_retracing=True)
+        self.watch = session.graph_function(self._watch, reduce_retracing=True)
 
     @property
     def metric(self) -> str | None:

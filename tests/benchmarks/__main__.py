@@ -3,6 +3,7 @@
 python -m tests.benchmarks scoreboard …     every method and every peer on real models: bytes against the metric
 python -m tests.benchmarks costs …          what the command itself costs in seconds
 python -m tests.benchmarks tune …           evaluations of a search against random and TPE search
+python -m tests.benchmarks workers …        two workers of a search against one
 python -m tests.benchmarks latency …        times told from the table of ops against whole models
 python -m tests.benchmarks calibration …    `edgepack bench` against LiteRT's own benchmark tool, and against itself
 """
@@ -27,6 +28,10 @@ def main() -> int:
         from tests.benchmarks import tune
 
         return tune.main(words)
+    if name == "workers":
+        from tests.benchmarks import workers
+
+        return workers.main(words)
     if name == "latency":
         from tests.benchmarks import latency_error
 
