@@ -73,6 +73,7 @@ class Feed:
         batches = tf.data.Dataset.from_generator(epoch, output_signature=signature)
         options = tf.data.Options()
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+        options.autotune.enabled = False  # its thread now and then ends tens of seconds after the epoch
         options.deterministic = True
         return batches.prefetch(PREFETCHED_BATCHES).with_options(options)
 

@@ -158,19 +158,28 @@ def _carried_out(search: Search, pool: Workers, points: Mapping[int, Mapping[str
 def apart(stages: Mapping[int, Sequence[object]]) -> list[int]:
     """Trials in an order in which those that begin with the same stages are far from each other.
 
-    What trials share is made once: whoever comes second at the same time would only wait for it.
+    What trials share is made once: whoever comes second at the same time would only wait for it. So what most others need
+    is made first.
 
     Args:
       stages: of each trial, in the order in which they run.
 
-    >>> apart({0: ["a", 1], 1: ["a", 1], 2: ["b", 1], 3: ["a", 2]})
-    [0, 2, 3, 1]
+    >>> apart({0: ["b", 1], 1: ["a", 1], 2: ["a", 1], 3: ["a", 2]})
+    [1, 0, 3, 2]
     """
     begun: Counter[str] = Counter()
     left = {number: _beginnings(each) for number, each in sorted(stages.items())}
+    wanted = Counter(beginning for each in left.values() for beginning in each)
     order: list[int] = []
     while left:
-        number = min(left, key=lambda each: ([begun[beginning] for beginning in left[each]], each))
+        number = min(
+            left,
+            key=lambda each: (
+                [begun[beginning] for beginning in left[each]],
+                [-wanted[beginning] for beginning in left[each]],
+                each,
+            ),
+        )
         begun.update(left.pop(number))
         order.append(number)
     return order

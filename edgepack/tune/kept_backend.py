@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,8 @@ from edgepack.recipe import Recipe
 from edgepack.tune.job import Surroundings
 
 _backends: Final[dict[tuple[object, ...], Backend]] = {}
+_turn: Final = threading.Lock()
+"""A cluster's worker may have several threads."""
 
 
 def kept_backend(recipe: Recipe, around: Surroundings) -> Backend:
@@ -19,16 +22,17 @@ def kept_backend(recipe: Recipe, around: Surroundings) -> Backend:
     custom = recipe.model.custom
     paths = (recipe.directory,) if custom else ()
     wanted = (around.cache, around.trust_code, around.memory_bytes, custom, paths)
-    if wanted not in _backends:
-        close_backends()
-        _backends[wanted] = Backend(
-            log=_log(around.cache),
-            memory_bytes=around.memory_bytes,
-            trust_code=around.trust_code,
-            custom=custom,
-            import_paths=paths,
-        )
-    return _backends[wanted]
+    with _turn:
+        if wanted not in _backends:
+            close_backends()
+            _backends[wanted] = Backend(
+                log=_log(around.cache),
+                memory_bytes=around.memory_bytes,
+                trust_code=around.trust_code,
+                custom=custom,
+                import_paths=paths,
+            )
+        return _backends[wanted]
 
 
 def close_backends() -> None:
