@@ -10,7 +10,7 @@ import pytest
 
 from edgepack import errors
 from edgepack.backend.distillation import SoftTargets
-from edgepack.backend.feeding import chosen_rows, held_back, sample_weights
+from edgepack.backend.feeding import Feed, chosen_rows, held_back, sample_weights
 from edgepack.backend.kernels import kernel_variables
 from edgepack.backend.losses import output_losses
 from edgepack.backend.strategy import strategy
@@ -53,6 +53,16 @@ def test_zeros_and_clusters_stay_exact_in_every_kind_of_layer(tmp_path: Path) ->
         assert clustering.distinct(new, axes) <= 3, (kernel.layer, kernel.role)
         if kernel.role not in ("query", "key"):  # their gradients may vanish in so small a model
             assert not np.array_equal(new, old), (kernel.layer, kernel.role)
+
+
+def test_an_epoch_starts_no_thread_that_is_waited_for(tmp_path: Path) -> None:
+    """The autotuner's: two trainings side by side stood still for up to twenty seconds where an epoch ended."""
+    images, labels = pictures(8)
+    given = dataset(tmp_path, {"image": images}, labels)
+    feed = Feed(dataset=given, labels={}, weights=None, rows=np.arange(8), batch_size=4)
+    batches = feed.batches(shuffle_seed=None)
+    assert batches.options().autotune.enabled is False
+    assert [len(weights) for _, _, weights, _ in batches] == [4, 4]
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_does_not(tmp_path: Path) -> None:
