@@ -22,6 +22,16 @@ CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 """Linux, unshare(2): a user namespace, in which anybody may have a network namespace of their own, without any network."""
 
 
+THREAD_LIMITS: Final = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+)
+"""Environment of a process that decides how many threads compute in it."""
+
+
 def child_environment() -> dict[str, str]:
     """This process's environment for a child that works in ``/``."""
     environment = dict(os.environ)

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any
 
 from edgepack import errors
-from edgepack.child import child_environment
+from edgepack.child import THREAD_LIMITS, child_environment
 from edgepack.records import Json
 
 DEFAULT_TIMEOUT_S = 6 * 3600.0
@@ -49,6 +49,7 @@ class Backend:
       custom: "module:Class" of the user's own layers, imported only with `trust_code`.
       import_paths: directories prepended to sys.path for the user's layers, with `trust_code` only.
       joins_workers: whether a training spans the workers that TF_CONFIG names.
+      threads: of TensorFlow and of BLAS in the child; None leaves it to them and the environment.
       on_progress: called with each `Progress`; whoever uses the child from now on sets its own.
 
     Example:
@@ -66,6 +67,7 @@ class Backend:
         custom: Sequence[str] = (),
         import_paths: Sequence[Path] = (),
         joins_workers: bool = False,
+        threads: int | None = None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> None:
         self.log = log
@@ -77,6 +79,7 @@ class Backend:
             "import_paths": [str(path.resolve()) for path in import_paths],
         }
         self.on_progress = on_progress
+        self._threads = {} if threads is None else dict.fromkeys(THREAD_LIMITS, str(threads))
         self._child: subprocess.Popen[bytes] | None = None
         self._replies = b""
         self._turn = threading.Lock()
@@ -122,7 +125,7 @@ class Backend:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 cwd="/",  # Python puts the working directory first on sys.path: a json.py there must not run
-                env=child_environment(),
+                env={**child_environment(), **self._threads},
                 start_new_session=True,  # Ctrl-C reaches the parent, which then ends the child
             )
         self._replies = b""

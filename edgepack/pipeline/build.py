@@ -68,6 +68,7 @@ def build(
             import_paths=(recipe.directory,),
             memory_bytes=options.memory_bytes,
             joins_workers=any(stage.spans_workers for stage in recipe.stages),
+            threads=recipe.threads,
             backend=backend,
         ) as workspace,
     ):

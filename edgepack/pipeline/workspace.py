@@ -32,6 +32,7 @@ class Workspace:
       trust_code, custom, import_paths: handed to the TensorFlow child.
       memory_bytes: its address-space limit.
       joins_workers: whether a training spans the workers that TF_CONFIG names.
+      threads: of the child; sums come out another way with another number.
       backend: a child that outlives this workspace, which was given the same; None for one of its own.
     """
 
@@ -45,6 +46,7 @@ class Workspace:
         import_paths: Sequence[Path] = (),
         memory_bytes: int | None = None,
         joins_workers: bool = False,
+        threads: int | None = None,
         backend: Backend | None = None,
     ) -> None:
         self.store = store
@@ -53,10 +55,10 @@ class Workspace:
         self.directory = Path(tempfile.mkdtemp(prefix="build-", dir=store.scratch))
         self._within: list[float] = []
         """For each running step, outermost first: seconds spent in steps inside it."""
-        self._own_code: dict[str, Json] = (
-            {"custom": dict(code_digests(custom, import_paths))} if custom else {}
-        )
-        """The user's layers decide what every candidate computes."""
+        self._computed: dict[str, Json] = {} if threads is None else {"threads": threads}
+        """By what every candidate is computed: the user's layers decide, too."""
+        if custom:
+            self._computed["custom"] = dict(code_digests(custom, import_paths))
         self._told: set[str] = set()
         self._ahead: list[threading.Thread] = []
         self._lent = backend is not None
@@ -67,6 +69,7 @@ class Workspace:
             custom=custom,
             import_paths=import_paths,
             joins_workers=joins_workers,
+            threads=threads,
         )
         self.backend.on_progress = self._progress
 
@@ -159,5 +162,5 @@ class Workspace:
         self.reporter.progress(progress.text, progress.fraction)
 
     def _digest(self, name: str, parts: dict[str, Json]) -> str:
-        environment: dict[str, Json] = {**build_key(), **self._own_code}
+        environment: dict[str, Json] = {**build_key(), **self._computed}
         return key(step=name, parts=parts, environment=environment)

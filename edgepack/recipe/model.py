@@ -181,6 +181,9 @@ class Recipe(Table):
     """"pipeline": sorted so that no stage undoes another's work; "strict": literally."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Of every draw: sample order, initial centroids, dropout."""
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """That TensorFlow computes with; as many as there are processors when absent. The last digits of what is trained depend
+    on it, so a frozen recipe of `edgepack tune` says with how many its trials ran."""
     labels: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Class names, in the order of the model's outputs."""
     relative_to: str | None = None

@@ -34,12 +34,13 @@ class OpenRecipe:
     settings: Tune
 
     def closed(self, values: Mapping[str, Value]) -> Recipe:
-        """The recipe of one trial.
+        """The recipe of one trial. It computes with one thread unless the recipe says otherwise: as many trials as
+        processors are better than faster trials.
 
         Raises:
           RecipeError: these values do not go together.
         """
-        filled = closed(self.tables, self.fields, values)
+        filled = {"threads": 1, **closed(self.tables, self.fields, values)}
         return tables.validate(Recipe, filled, source=self.path).located(self.path)
 
     def some(self) -> Recipe:

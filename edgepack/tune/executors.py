@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import multiprocessing
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
 from typing import Any, Final, Protocol
 
 from edgepack import errors
-from edgepack.tune.job import ONE_THREAD, Job, Outcome
+from edgepack.child import THREAD_LIMITS
+from edgepack.tune.job import Job, Outcome
 from edgepack.tune.trial import begin_worker, evaluate, make_ready
 
 LOCAL: Final = "local"
@@ -57,7 +59,6 @@ class LocalPool:
 
     def __init__(self, jobs: int) -> None:
         self.count = jobs
-        os.environ.update(ONE_THREAD)  # inherited: numpy reads it when it is imported
         self._pool = self._started()
 
     def _started(self) -> ProcessPoolExecutor:
@@ -66,15 +67,17 @@ class LocalPool:
         )
 
     def make_ready(self, job: Job) -> None:
-        for _ in range(self.count):  # as long as none is idle, each starts a process
-            self._pool.submit(make_ready, job)
+        with _one_thread():
+            for _ in range(self.count):  # as long as none is idle, each starts a process
+                self._pool.submit(make_ready, job)
 
     def submit(self, job: Job) -> Future[Outcome]:
-        try:
-            return self._pool.submit(evaluate, job)
-        except BrokenExecutor:
-            self._renew()
-            return self._pool.submit(evaluate, job)
+        with _one_thread():
+            try:
+                return self._pool.submit(evaluate, job)
+            except BrokenExecutor:
+                self._renew()
+                return self._pool.submit(evaluate, job)
 
     def lost(self, error: BaseException) -> bool:
         return isinstance(error, BrokenExecutor)
@@ -102,8 +105,8 @@ class DaskWorkers:
         _silence()
         self._cluster: Any = None
         if address == LOCAL:
-            os.environ.update(ONE_THREAD)
-            self._cluster = _local_cluster(distributed, jobs)
+            with _one_thread():
+                self._cluster = _local_cluster(distributed, jobs)
         try:
             self._client: Any = distributed.Client(self._cluster or address, timeout=CLIENT_TIMEOUT_S)
             self._client.wait_for_workers(1, timeout=WORKER_WAIT_S)
@@ -157,6 +160,24 @@ def _local_cluster(distributed: Any, jobs: int) -> Any:
         return distributed.LocalCluster(
             n_workers=jobs, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
         )
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Processes that are started meanwhile compute with one thread: numpy reads it when it is imported.
+
+    Their TensorFlow children keep to the recipe's `threads`.
+    """
+    before = {name: os.environ.get(name) for name in THREAD_LIMITS}
+    os.environ.update(dict.fromkeys(THREAD_LIMITS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def workers(scheduler: str | None, jobs: int) -> Workers:

@@ -5,20 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from edgepack import tables
 from edgepack.recipe import Recipe
-
-THREAD_LIMITS: Final = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "TF_NUM_INTRAOP_THREADS",
-    "TF_NUM_INTEROP_THREADS",
-)
-ONE_THREAD: Final = dict.fromkeys(THREAD_LIMITS, "1")
-"""What makes a trial keep to one processor: as many trials as processors are better than faster trials."""
 
 
 @dataclass(frozen=True, kw_only=True)

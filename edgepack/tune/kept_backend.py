@@ -21,7 +21,7 @@ def kept_backend(recipe: Recipe, around: Surroundings) -> Backend:
     """This process's child; one that was started for something else is ended."""
     custom = recipe.model.custom
     paths = (recipe.directory,) if custom else ()
-    wanted = (around.cache, around.trust_code, around.memory_bytes, custom, paths)
+    wanted = (around.cache, around.trust_code, around.memory_bytes, recipe.threads, custom, paths)
     with _turn:
         if wanted not in _backends:
             close_backends()
@@ -31,6 +31,7 @@ def kept_backend(recipe: Recipe, around: Surroundings) -> Backend:
                 trust_code=around.trust_code,
                 custom=custom,
                 import_paths=paths,
+                threads=recipe.threads,
             )
         return _backends[wanted]
 

@@ -155,6 +155,7 @@ def predictor(recipe: OpenRecipe, around: Surroundings, reporter: Reporter) -> P
             custom=some.model.custom,
             import_paths=(some.directory,),
             memory_bytes=around.memory_bytes,
+            threads=some.threads,
             backend=kept_backend(some, around),
         ) as workspace,
     ):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from edgepack.records import Json, canonical_json
 from edgepack.store import default_root
 from edgepack.tune.executors import Workers, workers
 from edgepack.tune.generations import Search, run
-from edgepack.tune.job import ONE_THREAD, Surroundings
+from edgepack.tune.job import Surroundings
 from edgepack.tune.kept_backend import close_backends, kept_backend
 from edgepack.tune.objectives import Objectives, objectives_of
 from edgepack.tune.predicting import predictor
@@ -102,7 +101,6 @@ def explored(
         wanted=int(min(options.trials or recipe.settings.trials, space.size())),
         predict=functools.cache(lambda: predictor(recipe, around, reporter)),
     )
-    os.environ.update(ONE_THREAD)  # so that what is measured here does not depend on the workers
     try:
         if search.unfinished:
             _begin_backend(some, around, predicts=recipe.settings.sampler == "proxy")

@@ -18,13 +18,12 @@ from edgepack.pipeline.verdict import reasons_against
 from edgepack.recipe import Recipe, limits
 from edgepack.tflite.arena import arena
 from edgepack.tflite.work import works
-from edgepack.tune.job import ONE_THREAD, Job, Outcome, Surroundings
+from edgepack.tune.job import Job, Outcome, Surroundings
 from edgepack.tune.kept_backend import kept_backend
 
 
 def begin_worker() -> None:
     """First thing in a process of the local pool: it ends with its parent, however that ends."""
-    os.environ.update(ONE_THREAD)
     settle(None)
 
 
@@ -33,7 +32,6 @@ def make_ready(job: Job) -> None:
 
     Nothing depends on it: what goes wrong here goes wrong in a trial again, and is told there.
     """
-    os.environ.update(ONE_THREAD)
     with contextlib.suppress(errors.EdgepackError):
         recipe = job.recipe()
         kept_backend(recipe, job.surroundings).call("preload", training=recipe.data.training is not None)
@@ -42,7 +40,6 @@ def make_ready(job: Job) -> None:
 def evaluate(job: Job) -> Outcome:
     """Carries out a trial; whatever goes wrong in it is its outcome."""
     began = time.monotonic()
-    os.environ.update(ONE_THREAD)
     try:
         outcome = _evaluated(job.recipe(), job)
     except errors.EdgepackError as error:
