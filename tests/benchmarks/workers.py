@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from tests.benchmarks.tune import MODELS_FOLDER
+from tests.benchmarks.tune import MODELS_FOLDER, RESNET8
 from tests.tune import commands
 
 WORKERS: Final = (1, 2)
@@ -38,22 +38,13 @@ labels = "y"
 [preprocess]
 scale = 0.0625
 """
-RESNET8: Final = """
-[model]
-path = "{models}/ic_resnet8/resnet8_jpg.h5"
-[data.calibration]
-path = "{models}/ic_resnet8/calib.npz"
-inputs = "x"
+RESNET8_TRAINING: Final = """
 [data.training]
 path = "{models}/ic_resnet8/train_jpg.npz"
 inputs = "x"
 labels = "y"
-[data.evaluation]
-path = "{models}/ic_resnet8/test_jpg.npz"
-inputs = "x"
-labels = "y"
 """
-MODELS: Final = {"digits": (DIGITS, 20, (3, 2)), "resnet8": (RESNET8, 12, (1, 1))}
+MODELS: Final = {"digits": (DIGITS, 20, (3, 2)), "resnet8": (RESNET8 + RESNET8_TRAINING, 12, (1, 1))}
 """Name → tables, trials, epochs of training in prune and in cluster."""
 RECIPE: Final = """edgepack = 1
 name = "{name}"
